@@ -35,7 +35,7 @@ from monitor.demo.scenario import WORKER, environment, worker
 from monitor.embedded_postgres import running
 from monitor.simulator.service import SimulatedService
 from monitor.storage import Database, observations
-from tests.facts import observation
+from tests.example_data import observation
 
 LIMITS_MS = {"24 h": 200, "90 d": 500}
 REPEATS = 5

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy import make_url
 
-from tests.serving import hang_up, serving
+from tests.raw_server import hang_up, serving
 
 TRACKED = {"user", "database", "client_encoding", "DateStyle", "TimeZone", "application_name",
            "standard_conforming_strings"}  # fmt: skip

@@ -1,4 +1,4 @@
-"""A local HTTP service that takes messages, and meets requests as it is told."""
+"""A local HTTP service that receives messages and responds as a test configures it."""
 
 import json
 import threading
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.contract.channel_stand import ChannelTrouble
+from tests.contract.channel_services import ChannelFailure
 
 SECRET = "canaryC4f1b9e7"
 
@@ -34,7 +34,7 @@ class HttpSink:
 
     url: str = ""
     taken: list[SinkRequest] = field(default_factory=list)
-    script: deque[ChannelTrouble | int] = field(default_factory=deque)
+    script: deque[ChannelFailure | int] = field(default_factory=deque)
     headers: Mapping[str, str] = field(default_factory=dict)  # of every scripted answer
     body: bytes = f'{{"echo": "{SECRET}"}}'.encode()
     endless: int = 0  # bytes of answers that have no end, at most so many
@@ -62,17 +62,17 @@ def http_sink() -> Iterator[HttpSink]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             step = sink.script.popleft() if sink.script else 200
             status = {
-                ChannelTrouble.RATE_LIMIT: 429,
-                ChannelTrouble.SERVER_ERROR: 500,
-                ChannelTrouble.REFUSAL: 404,
-            }.get(step, 200) if isinstance(step, ChannelTrouble) else step  # fmt: skip
+                ChannelFailure.RATE_LIMIT: 429,
+                ChannelFailure.SERVER_ERROR: 500,
+                ChannelFailure.REFUSAL: 404,
+            }.get(step, 200) if isinstance(step, ChannelFailure) else step  # fmt: skip
             if status == 200:
                 with sink.arrived:
                     sink.taken.append(SinkRequest(self.path, dict(self.headers.items()), body))
                     sink.arrived.notify_all()
-            if step is ChannelTrouble.SLOW:
+            if step is ChannelFailure.SLOW:
                 time.sleep(0.3)
-            if step is ChannelTrouble.LOST_REPLY:
+            if step is ChannelFailure.LOST_REPLY:
                 self.close_connection = True
                 return
             self.send_response(status)

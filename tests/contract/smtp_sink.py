@@ -1,4 +1,4 @@
-"""A local mail server that takes messages, and meets them as it is told."""
+"""A local mail server that receives messages and responds as a test configures it."""
 
 import email
 import email.policy
@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tests.contract.channel_stand import ChannelTrouble
+from tests.contract.channel_services import ChannelFailure
 
 REPLIES = {
-    ChannelTrouble.RATE_LIMIT: "450 4.7.1 too many messages, come back later",
-    ChannelTrouble.SERVER_ERROR: "451 4.3.0 local error",
-    ChannelTrouble.REFUSAL: "550 5.1.1 no such mailbox",
+    ChannelFailure.RATE_LIMIT: "450 4.7.1 too many messages, come back later",
+    ChannelFailure.SERVER_ERROR: "451 4.3.0 local error",
+    ChannelFailure.REFUSAL: "550 5.1.1 no such mailbox",
 }
 
 
@@ -26,7 +26,7 @@ class SmtpSink:
     port: int = 0
     taken: list[str] = field(default_factory=list)
     subjects: list[str] = field(default_factory=list)
-    script: deque[ChannelTrouble] = field(default_factory=deque)
+    script: deque[ChannelFailure] = field(default_factory=deque)
 
 
 @contextmanager
@@ -63,9 +63,9 @@ def smtp_sink() -> Iterator[SmtpSink]:
             assert body is not None
             sink.subjects.append(str(mail["Subject"]))
             sink.taken.append(body.get_content())
-            if step is ChannelTrouble.LOST_REPLY:
+            if step is ChannelFailure.LOST_REPLY:
                 return False
-            if step is ChannelTrouble.SLOW:
+            if step is ChannelFailure.SLOW:
                 time.sleep(0.3)
             self._say("250 taken")
             return True

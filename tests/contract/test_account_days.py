@@ -10,8 +10,8 @@ from monitor.domain import AccountReading, AccountState
 from monitor.pricing.meters import day_of
 from monitor.storage import Database, account_readings
 from monitor.worker import daily_spend
-from tests.contract.watching import settings, watching
-from tests.e2e.rig import rows
+from tests.contract.open_context import open_context, settings
+from tests.e2e.worker_process import rows
 
 SPENT = Decimal("7.25")
 KEYS = [({"OPENROUTER_API_KEY": "canary-key-4712"}, SPENT), ({}, Decimal(0))]
@@ -33,7 +33,7 @@ async def test_of_the_running_day_only_accounts_count_whose_keys_we_hold(
     now = datetime.now(UTC)
     await read(database, now)
     configured = settings(tmp_path, **environ)
-    async with watching(configured, database) as context:
+    async with open_context(configured, database) as context:
         async with database.begin() as connection:
             _, today = await daily_spend.days(connection, context, UTC, now)
         await daily_spend.compute_recent_days(database, configured, context.book, now=now)
@@ -50,6 +50,9 @@ async def test_a_day_that_is_over_keeps_what_an_account_said_of_it(
     now = datetime.now(UTC)
     _, midnight, _ = day_of(now)
     await read(database, midnight - timedelta(minutes=2))
-    async with watching(settings(tmp_path), database) as context, database.begin() as connection:
+    async with (
+        open_context(settings(tmp_path), database) as context,
+        database.begin() as connection,
+    ):
         yesterday, _ = await daily_spend.days(connection, context, UTC, now)
     assert yesterday.total_usd == SPENT

@@ -26,8 +26,8 @@ from monitor.domain import (
 )
 from monitor.pricing.price_table import Price, PriceRates, PriceTier
 from monitor.probing.fetch import FetchedDocument, fetch
-from tests.contract.provider import Asked, Dripped, Held, provider, reply
-from tests.wired import watched
+from tests.contract.provider_api import HeldReply, ProviderRequest, SlowReply, provider, reply
+from tests.single_probe import target_at
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 CANARY = "sk-canary-3f9a1c77"
@@ -187,7 +187,7 @@ async def test_a_report_that_does_not_end_is_left(name: str) -> None:
 
     turn = iter(range(1000))
 
-    def new_page(requested: Asked) -> bytes:
+    def new_page(requested: ProviderRequest) -> bytes:
         return reply(body={"data": [], "has_more": True, "next_page": f"p{next(turn)}"})
 
     async with provider(new_page) as served:
@@ -299,7 +299,7 @@ async def test_an_amount_that_is_not_dollars_spoils_the_report(
 async def test_a_slow_provider_is_left_in_time(name: str) -> None:
     hasty = partial(fetch, timeout_s=0.2, max_bytes=200_000)
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n"
-    for reported in (Held(), Held(head + b"{"), Dripped(head + b" " * 499)):
+    for reported in (HeldReply(), HeldReply(head + b"{"), SlowReply(head + b" " * 499)):
         async with provider(reported) as served:
             found = await ACCOUNTS[name](hasty, CANARY, served.address).read(NOON)
         assert found.state is AccountState.FAILING
@@ -521,9 +521,9 @@ async def test_an_authority_of_ones_own_may_be_named_and_a_useless_one_is_troubl
 ) -> None:
     async with provider(reply(200, {"yes": 1}), ssl_context=self_signed) as served:
         trusted = str(tmp_path / "certificate.pem")
-        found = await get(served.address, headers={}, target=watched("http://x", ca_file=trusted))
+        found = await get(served.address, headers={}, target=target_at("http://x", ca_file=trusted))
         assert found.json == {"yes": 1}
-        useless = watched("http://x", ca_file=str(tmp_path / "none.pem"))
+        useless = target_at("http://x", ca_file=str(tmp_path / "none.pem"))
         none = await get(served.address, headers={}, target=useless)
     assert none.status is None
     assert none.error is not None

@@ -12,9 +12,9 @@ from monitor.storage import Database, observations
 from monitor.storage.tables import observations as table
 from monitor.worker import evaluation
 from monitor.worker.context import WorkerContext
-from tests.contract.watching import settings, watching
-from tests.e2e.rig import rows
-from tests.facts import HAIKU, observation
+from tests.contract.open_context import open_context, settings
+from tests.e2e.worker_process import rows
+from tests.example_data import HAIKU, observation
 
 TOLD = "SELECT facts->>'Who answered' FROM incidents WHERE rule = '{}'"
 CHANGED = {"identity": Identity.CHANGED, "model_detected": None}
@@ -46,7 +46,7 @@ async def test_a_slow_service_is_reported_with_who_answered(
     identity: dict[str, Any], reported: str | None, database: Database, database_url: str,
     tmp_path: Path,
 ) -> None:  # fmt: skip
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         fast, slow = {"ttft_ms": 600.0}, {"ttft_ms": 3000.0} | identity
         await seen(context, timedelta(minutes=10), *[fast] * 3, *[slow] * 6)
         await evaluation.evaluate(context)
@@ -58,7 +58,7 @@ async def test_what_a_message_said_before_is_kept_while_answers_are_counted_agai
 ) -> None:
     evidence = "SELECT facts->>'By query' IS NOT NULL, facts->>'Who answered' FROM incidents " \
                "WHERE rule = 'ttft'"  # fmt: skip
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         slow = {"ttft_ms": 3000.0} | CHANGED
         await seen(context, timedelta(minutes=10), *[slow] * 6)
         await evaluation.evaluate(context)
@@ -71,7 +71,7 @@ async def test_what_a_message_said_before_is_kept_while_answers_are_counted_agai
 async def test_an_expensive_day_is_reported_with_who_answered(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         dear = {"cost_usd": Decimal(1)}
         fell = {"identity": Identity.FALLBACK, "model_detected": HAIKU}
         soon = timedelta(milliseconds=100)

@@ -11,8 +11,16 @@ from pathlib import Path
 import pytest
 
 from monitor.storage import Database
-from tests.contract.answers import ANA, BELL, CHART, EYES, Answering, bot, inbox
-from tests.contract.watching import settings, watching
+from tests.contract.incident_answers import (
+    ANA,
+    BELL,
+    CHART,
+    EYES,
+    AnsweredSlackIncident,
+    local_slack,
+    slack_bot,
+)
+from tests.contract.open_context import open_context, settings
 
 PROCESS = """
 import asyncio, importlib, os, signal, sys
@@ -21,7 +29,7 @@ from monitor.notifications.slack.bot import SlackBot
 from monitor.storage import Database
 from monitor.worker import delivery_job
 from monitor.worker.reaction_polling import ReactionPolling
-from tests.contract.watching import settings, watching
+from tests.contract.open_context import settings, open_context
 
 url, api, token, home, module, name, when = sys.argv[1:]
 module = importlib.import_module(module)
@@ -37,7 +45,7 @@ setattr(module, name, killing)
 async def main():
     bot = SlackBot(token, "#alerts", base_url=api, timeout_s=60)
     database = Database(url)
-    async with watching(settings(Path(home)), database, bot) as context:
+    async with open_context(settings(Path(home)), database, bot) as context:
         channel = context.channels["slack"]
         polling = ReactionPolling(context, channel)
         while True:
@@ -76,9 +84,9 @@ async def test_killed_at_this_place_an_answer_is_neither_lost_nor_repeated(
     place: tuple[str, str, str], charts: list[str], count: int,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with inbox() as slack:
-        async with watching(settings(tmp_path), database, bot(slack)) as context:
-            found = Answering(context, slack)
+    with local_slack() as slack:
+        async with open_context(settings(tmp_path), database, slack_bot(slack)) as context:
+            found = AnsweredSlackIncident(context, slack)
             await found.judge("+ttft")
             for emoji in (EYES, BELL, CHART):
                 slack.react(ANA, emoji)

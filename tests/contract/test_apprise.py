@@ -4,7 +4,7 @@ import pytest
 
 from monitor.domain import GiveUp, Sent, TryLater
 from monitor.notifications.apprise_address import AppriseNotifier
-from tests.contract.alerts import FIRING
+from tests.contract.example_notices import FIRING
 from tests.contract.http_sink import http_sink
 
 pytest.importorskip("apprise")

@@ -25,9 +25,9 @@ from monitor.simulator.slack_server import SlackReplyStep, SlackServer
 from monitor.storage import Database, incident_rows
 from monitor.worker import delivery_job, evaluation
 from monitor.worker.context import WorkerContext
-from tests.contract.watching import deliver, only, settings, watching
-from tests.e2e.rig import rows
-from tests.marks import INHIBITIONS, NOON
+from tests.contract.open_context import deliver, only_channel, open_context, settings
+from tests.e2e.worker_process import rows
+from tests.probe_notation import INHIBITIONS, NOON
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 SCOPES = {"key": "openrouter", "spend": "all", "probe_budget": "all"}
@@ -128,7 +128,7 @@ Worker = Callable[[Notifier], AbstractAsyncContextManager[WorkerContext]]
 
 @pytest.fixture
 def worker(database: Database, tmp_path: Path) -> Worker:
-    return lambda notifier: watching(settings(tmp_path), database, notifier)
+    return lambda notifier: open_context(settings(tmp_path), database, notifier)
 
 
 BROKE, GOES_ON = (MINUTE, "+ttft"), (MINUTE, "+ttft")
@@ -270,10 +270,10 @@ async def test_a_worker_killed_while_it_delivers_loses_no_sound(
         group = Telling(context)
         await group.play([BROKE, (MINUTE, "-ttft")])
         await group.judge((MINUTE, "+ttft"), send=False)
-        item = await delivery_job._leased(context, only(context))
+        item = await delivery_job._leased(context, only_channel(context))
         assert item is not None
         if killed == "after sending":
-            await delivery_job._send(context, only(context), item)
+            await delivery_job._send(context, only_channel(context), item)
         async with context.database.begin() as connection:  # its lease ran out
             await connection.execute(text("UPDATE outbox SET due_at = now()"))
         await deliver(context)

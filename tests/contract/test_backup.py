@@ -15,9 +15,9 @@ from monitor.simulator.slack_server import SlackServer
 from monitor.storage import Database, backup_file
 from monitor.worker import evaluation
 from tests.contract.cli import Ended, call
+from tests.contract.open_context import CONFIGURATION, deliver, open_context, settings
 from tests.contract.test_answered import seen
-from tests.contract.watching import CONFIGURATION, deliver, settings, watching
-from tests.e2e.rig import rows
+from tests.e2e.worker_process import rows
 
 TABLES = "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = " \
          "'public'::regnamespace ORDER BY relname"  # fmt: skip
@@ -63,7 +63,7 @@ async def test_after_a_restore_all_is_there_and_nothing_is_announced_twice(
     with SlackServer() as inbox:
         configured = settings(tmp_path)
         bot = SlackBot(inbox.token, "#alerts", base_url=inbox.api_url)
-        async with watching(configured, database, bot) as context:
+        async with open_context(configured, database, bot) as context:
             await seen(context, NEXT, *[{"ttft_ms": 600.0}] * 3, *[SLOW] * 6)
             await evaluation.evaluate(context)
             await deliver(context)
@@ -77,7 +77,7 @@ async def test_after_a_restore_all_is_there_and_nothing_is_announced_twice(
         assert held(empty_url) == before
 
         restored = Database(empty_url)
-        async with watching(configured, restored, bot) as context:
+        async with open_context(configured, restored, bot) as context:
             for _ in range(2):
                 await seen(context, NEXT, SLOW)
                 await evaluation.evaluate(context)
@@ -92,7 +92,7 @@ async def test_after_a_restore_all_is_there_and_nothing_is_announced_twice(
 async def test_a_notice_that_may_have_been_sent_since_says_so(
     database: Database, database_url: str, empty_url: str, tmp_path: Path
 ) -> None:
-    async with watching(settings(tmp_path), database, Unavailable()) as context:
+    async with open_context(settings(tmp_path), database, Unavailable()) as context:
         await seen(context, NEXT, *[SLOW] * 6)
         await evaluation.evaluate(context)
         await deliver(context)

@@ -35,10 +35,10 @@ from monitor.storage import (
     observations,
 )
 from monitor.transcripts import scrubbed
-from tests.e2e.rig import environment, rows
-from tests.facts import NOON, observation
-from tests.streams import transcript
-from tests.voices import HAIKU, LLAMA, QUERIES, said
+from tests.e2e.worker_process import environment, rows
+from tests.example_data import NOON, observation
+from tests.example_transcripts import transcript
+from tests.simulated_answers import HAIKU, LLAMA, QUERIES, simulated_answer
 
 T = TypeVar("T")
 ANSWER = [
@@ -75,7 +75,8 @@ def stored(url: str, work: Callable[[Any], Awaitable[T]]) -> T:
 
 def by(speaker: SimulatedModel, each: int, *, seed: str) -> dict[str, list[AnswerText]]:
     return {
-        query.id: [said(speaker, query, f"{seed}{nth}") for nth in range(each)] for query in QUERIES
+        query.id: [simulated_answer(speaker, query, f"{seed}{nth}") for nth in range(each)]
+        for query in QUERIES
     }
 
 

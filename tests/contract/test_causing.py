@@ -10,9 +10,9 @@ from monitor.domain import Identity, Outcome
 from monitor.storage import Database, account_readings, observations
 from monitor.storage.tables import observations as table
 from monitor.worker import evaluation
-from tests.contract.watching import settings, watching
-from tests.e2e.rig import rows
-from tests.facts import HAIKU, observation
+from tests.contract.open_context import open_context, settings
+from tests.e2e.worker_process import rows
+from tests.example_data import HAIKU, observation
 
 TOLD = "SELECT rule, finding->>'cause' FROM incidents ORDER BY rule"
 PAGE = "http://rag.example/health"
@@ -45,7 +45,7 @@ async def page(database: Database, at: datetime, status: int | None = 200, **fac
 async def test_a_health_page_that_changed_before_the_fallback_is_its_likely_cause(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         now = context.now()
         await fell(database, now)
         await page(database, now - timedelta(hours=9), version="5.2", region="fra", up=True)
@@ -76,7 +76,7 @@ async def test_what_is_not_known_is_not_reported(
     database: Database, database_url: str, tmp_path: Path,
     readings: list[tuple[int, int | None]], hashes: str, cause: str | None,
 ) -> None:  # fmt: skip
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         now = context.now()
         await fell(database, now, hashes=hashes)
         for minutes, status in readings:
@@ -90,7 +90,7 @@ async def test_what_is_not_known_is_not_reported(
 async def test_refusals_are_reported_in_the_message(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         now = context.now()
         await fell(database, now - timedelta(minutes=1))
         await fell(database, now, outcome=Outcome.RATE_LIMITED, ttft_ms=None,

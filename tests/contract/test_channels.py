@@ -13,10 +13,10 @@ from monitor.domain import Delivery, GiveUp, Notice, NoticeStatus, Sent, Severit
 from monitor.notifications import Channel, ChannelCheck, ChannelFilter, Notifier
 from monitor.storage import Database, outbox
 from monitor.worker import delivery_job
+from tests.contract.open_context import deliver, open_context, settings
 from tests.contract.test_outbox import age, opened
-from tests.contract.watching import deliver, settings, watching
-from tests.e2e.rig import rows
-from tests.facts import notice
+from tests.e2e.worker_process import rows
+from tests.example_data import notice
 
 ALL = {"slack": True, "pager": True}
 ROWS = "SELECT channel, result FROM outbox ORDER BY sequence"
@@ -196,7 +196,7 @@ class Kept(Notifier):
 async def test_a_channel_that_hangs_delays_no_other(database: Database, tmp_path: Path) -> None:
     hanging, quick = Kept(gate=asyncio.Event()), Kept()
     pager = Channel(name="pager", notifier=quick)
-    async with watching(settings(tmp_path), database, hanging, pager) as context:
+    async with open_context(settings(tmp_path), database, hanging, pager) as context:
         for _ in range(3):
             await add(database, notice(id=uuid4()), ALL)
         stuck = asyncio.create_task(delivery_job.deliver(context, context.channels["slack"]))
@@ -223,7 +223,7 @@ async def test_filters_choose_the_channels_of_each_notice(
         notice(id=uuid4(), rule="fallback", severity=Severity.PAGE),
         notice(id=uuid4(), rule="fallback", scope="other", severity=Severity.PAGE),
     ]
-    async with watching(settings(tmp_path), database, everything, *more) as context:
+    async with open_context(settings(tmp_path), database, everything, *more) as context:
         for item in items:
             async with database.begin() as connection:
                 await outbox.add(connection, item, channels=context.takers(item), incident=None)

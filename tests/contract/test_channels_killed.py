@@ -25,24 +25,24 @@ from monitor.domain import NoticeStatus
 from monitor.notifications import Channel, apprise_address
 from monitor.storage import Database, outbox
 from monitor.worker import delivery_job
-from tests.contract.channel_stand import (
+from tests.contract.channel_services import (
     STANDS,
-    ChannelStand,
-    ChannelTrouble,
-    made,
+    ChannelFailure,
+    ChannelService,
+    channel_service,
+    notifier_for,
     services,
-    stand_of,
 )
+from tests.contract.open_context import open_context, settings
 from tests.contract.test_outbox import opened
-from tests.contract.watching import settings, watching
-from tests.e2e.rig import rows
-from tests.facts import notice
+from tests.e2e.worker_process import rows
+from tests.example_data import notice
 
 NAME = "pager"
 RULES = ("ttft", "down", "fallback")
 STORY = (NoticeStatus.FIRING, NoticeStatus.STILL_FIRING, NoticeStatus.RESOLVED)
 KILLS = 4
-PASSING = [trouble for trouble in ChannelTrouble if trouble is not ChannelTrouble.REFUSAL]
+PASSING = [trouble for trouble in ChannelFailure if trouble is not ChannelFailure.REFUSAL]
 HEAD = re.compile(r"(FIRING|STILL FIRING|RESOLVED) #(\d+) ")
 
 PROCESS = """
@@ -51,13 +51,13 @@ from pathlib import Path
 from monitor.notifications import NOTIFIERS, Channel
 from monitor.storage.engine import Database
 from monitor.worker import delivery_job
-from tests.contract.watching import settings, watching
+from tests.contract.open_context import settings, open_context
 
 async def main():
     url, home, kind, options = sys.argv[1:]
     options = NOTIFIERS[kind](**json.loads(options))
     channel = Channel(name="pager", notifier=options.notifier("pager"))
-    async with watching(settings(Path(home)), Database(url), None, channel) as context:
+    async with open_context(settings(Path(home)), Database(url), None, channel) as context:
         print("begun", flush=True)
         while True:
             await delivery_job.deliver(context, channel)
@@ -74,8 +74,8 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def stand(name: str) -> Iterator[ChannelStand]:
-    with stand_of(name) as found:
+def stand(name: str) -> Iterator[ChannelService]:
+    with channel_service(name) as found:
         yield found
 
 
@@ -115,7 +115,7 @@ def killed(url: str, home: Path, kind: str, options: Mapping[str, str], after_s:
 
 async def until_sent(database: Database, home: Path, channel: Channel, url: str) -> None:
     async with (
-        watching(settings(home), database, None, channel) as context,
+        open_context(settings(home), database, None, channel) as context,
         asyncio.timeout(120),
     ):
         while rows(url, "SELECT 1 FROM outbox WHERE settled_at IS NULL"):
@@ -125,13 +125,13 @@ async def until_sent(database: Database, home: Path, channel: Channel, url: str)
 
 @pytest.mark.parametrize("name", services())
 async def test_nothing_is_lost_and_nothing_overtakes_through_kills_and_outages(
-    name: str, stand: ChannelStand, database: Database, database_url: str, tmp_path: Path
+    name: str, stand: ChannelService, database: Database, database_url: str, tmp_path: Path
 ) -> None:
     await fill(database)
     chance, lost_replies = Random(name), 0
     for _ in range(KILLS):
-        troubles = [*chance.choices(PASSING, k=2), ChannelTrouble.SLOW]
-        lost_replies += troubles.count(ChannelTrouble.LOST_REPLY)
+        troubles = [*chance.choices(PASSING, k=2), ChannelFailure.SLOW]
+        lost_replies += troubles.count(ChannelFailure.LOST_REPLY)
         for trouble in troubles:
             stand.meet(trouble)
         after_s = chance.uniform(0.02, 0.4)
@@ -140,7 +140,7 @@ async def test_nothing_is_lost_and_nothing_overtakes_through_kills_and_outages(
         )
         await all_due(database)
     await until_sent(
-        database, tmp_path, Channel(name=NAME, notifier=made(name, stand)), database_url
+        database, tmp_path, Channel(name=NAME, notifier=notifier_for(name, stand)), database_url
     )
 
     results = "SELECT result, count(*) FROM outbox GROUP BY result"

@@ -17,8 +17,8 @@ from monitor.simulator.slack_server import SlackReplyStep, SlackServer
 from monitor.storage import Database, outbox
 from monitor.worker import delivery_job
 from monitor.worker.context import WorkerContext
-from tests.contract.watching import deliver, only, settings, watching
-from tests.facts import notice
+from tests.contract.open_context import deliver, only_channel, open_context, settings
+from tests.example_data import notice
 
 
 @pytest.fixture
@@ -33,8 +33,10 @@ async def telling_worker(
     database: Database, home: Path, notifier: Notifier
 ) -> AsyncIterator[WorkerContext]:
     """A watch with its charting job beside it, as in a worker."""
-    async with watching(settings(home), database, notifier) as context:
-        made_charts = asyncio.create_task(delivery_job.attach(lambda: context, only(context)))
+    async with open_context(settings(home), database, notifier) as context:
+        made_charts = asyncio.create_task(
+            delivery_job.attach(lambda: context, only_channel(context))
+        )
         yield context
         made_charts.cancel()
         with suppress(asyncio.CancelledError):
@@ -93,21 +95,21 @@ async def test_only_what_just_fired_is_pictured(
     database: Database, tmp_path: Path, inbox: SlackServer, changes: dict[str, Any],
     delivery: Delivery, wished: int,
 ) -> None:  # fmt: skip
-    async with watching(settings(tmp_path), database, bot(inbox)) as context:
-        delivery_job.request_chart(context, only(context), notice(**changes), delivery)
-        assert context.state.charts[only(context).name].qsize() == wished
+    async with open_context(settings(tmp_path), database, bot(inbox)) as context:
+        delivery_job.request_chart(context, only_channel(context), notice(**changes), delivery)
+        assert context.state.charts[only_channel(context).name].qsize() == wished
 
 
 async def test_a_console_shows_no_pictures_and_a_flood_of_wishes_is_cut_short(
     database: Database, tmp_path: Path, inbox: SlackServer
 ) -> None:
-    async with watching(settings(tmp_path), database, ConsoleNotifier()) as context:
-        delivery_job.request_chart(context, only(context), notice(), Sent("C1:1.0"))
-        assert context.state.charts[only(context).name].qsize() == 0
-    async with watching(settings(tmp_path), database, bot(inbox)) as context:
+    async with open_context(settings(tmp_path), database, ConsoleNotifier()) as context:
+        delivery_job.request_chart(context, only_channel(context), notice(), Sent("C1:1.0"))
+        assert context.state.charts[only_channel(context).name].qsize() == 0
+    async with open_context(settings(tmp_path), database, bot(inbox)) as context:
         for _ in range(20):
-            delivery_job.request_chart(context, only(context), notice(), Sent("C1:1.0"))
-        assert context.state.charts[only(context).name].qsize() == 8
+            delivery_job.request_chart(context, only_channel(context), notice(), Sent("C1:1.0"))
+        assert context.state.charts[only_channel(context).name].qsize() == 8
 
 
 async def test_a_bot_without_the_scope_is_logged_once_and_goes_on(

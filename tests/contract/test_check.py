@@ -21,7 +21,7 @@ from monitor.domain import StampSource
 from monitor.embedded_postgres import running
 from monitor.storage import Database, observations
 from tests.contract.cli import run
-from tests.facts import observation
+from tests.example_data import observation
 
 CONFIGURATION = """
 [targets.rag]

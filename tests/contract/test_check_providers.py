@@ -9,9 +9,9 @@ from monitor.cli import check_details
 from monitor.domain import Unpriced
 from monitor.pricing.book import price_book
 from monitor.pricing.price_table import Price
-from tests.contract.provider import Dripped, provider, reply
+from tests.contract.open_context import settings
+from tests.contract.provider_api import SlowReply, provider, reply
 from tests.contract.test_accounts import KEY, NOON
-from tests.contract.watching import settings
 
 CANARY = "sk-or-canary-1b2c"
 
@@ -96,7 +96,7 @@ async def test_prices_that_agree_are_said_to(tmp_path: Path) -> None:
         (reply(503, {}), "HTTP 503"),
         (reply(429, {}), "HTTP 429: rate limited"),
         (reply(200, {"data": "soon"}), "the reply is not in the documented form"),
-        (Dripped(reply(200, LIST)), "no complete reply within 0.3 s"),
+        (SlowReply(reply(200, LIST)), "no complete reply within 0.3 s"),
     ],
 )
 async def test_a_list_that_cannot_be_had_is_no_fault(

@@ -25,10 +25,10 @@ from monitor.storage import (
 from monitor.storage import clock_repair as clocks
 from monitor.worker import clock_check, evaluation, rollups
 from monitor.worker.context import ClockHistory, WorkerContext, WorkerState
-from tests.contract.past import watch
-from tests.contract.watching import settings, watching
-from tests.e2e.rig import rows
-from tests.facts import notice, observation
+from tests.contract.open_context import open_context, settings
+from tests.contract.past_day import rollup_context
+from tests.e2e.worker_process import rows
+from tests.example_data import notice, observation
 
 EVERY = timedelta(minutes=10)
 STEPS = [timedelta(minutes=4), timedelta(hours=1), timedelta(days=730)]
@@ -69,7 +69,7 @@ async def test_an_outage_is_announced_although_good_rows_lie_in_the_future(
     good = [one for nth in range(6) for one in round_at(at + ahead + nth * timedelta(seconds=20))]
     bad = [one for nth in range(3) for one in broken(at - nth * EVERY)]
     await add(database, *good, *bad)
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         assert await evaluation.evaluate(context)
     assert rows(database_url, "SELECT rule FROM incidents") == [("down",)]
 
@@ -80,7 +80,7 @@ async def test_silence_is_noticed_although_rows_lie_in_the_future(
 ) -> None:
     at = now()
     await add(database, *round_at(at + ahead), *round_at(at - timedelta(hours=2)))
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         context.state.began_s -= 7200
         assert await evaluation.evaluate(context)
     assert rows(database_url, "SELECT rule FROM incidents") == [("no_data",)]
@@ -92,7 +92,7 @@ async def test_an_incident_opened_in_the_future_does_not_outlast_it(
 ) -> None:
     at = now()
     await add(database, *(one for nth in range(3) for one in broken(at - nth * EVERY)))
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         assert await evaluation.evaluate(context)
         await run(database, "UPDATE incidents SET opened_at = :at, last_breach_at = :at, "
                             "last_told_at = :at", at=at + ahead)  # fmt: skip
@@ -112,7 +112,7 @@ async def test_an_incident_opened_in_the_future_does_not_outlast_it(
 
 async def test_a_notice_says_so_once(database: Database, database_url: str, tmp_path: Path) -> None:
     await add(database, *round_at(now() + timedelta(hours=2, minutes=30)))
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         assert await clock_check.check(context, correct=True)
         assert not await clock_check.check(context, correct=False)
     [[status, reported]] = rows(database_url, "SELECT status, notice->>'sentence' FROM outbox")
@@ -139,7 +139,7 @@ async def test_rows_of_the_future_are_not_judged_when_their_time_comes(
     later = now() + ahead
     await add(database, *(one for nth in range(3)
                           for one in round_at(later - nth * timedelta(seconds=30))))  # fmt: skip
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         await clock_check.check(context, correct=False)
         await pass_time(database, ahead)
         at = now() - timedelta(minutes=1)
@@ -156,7 +156,7 @@ async def test_slots_of_the_future_are_free_when_their_time_comes(
     async with database.begin() as connection:
         await leases.claim(connection, "rag", "local", slot, "w1")
     await add(database, *round_at(slot))
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         await clock_check.check(context, correct=False)
         await pass_time(database, ahead)
         async with database.begin() as connection:
@@ -169,7 +169,7 @@ async def test_probes_set_aside_count_for_the_budget_of_the_day(
     database: Database, tmp_path: Path
 ) -> None:
     await add(database, *round_at(now() + timedelta(days=2), cost_usd=Decimal("0.25")))
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         await clock_check.check(context, correct=False)
         async with database.begin() as connection:
             spent = await spend_rows.today(connection)
@@ -202,7 +202,7 @@ async def test_what_a_clock_that_was_behind_set_aside_is_restored_whole(
     """
     behind = timedelta(hours=1)
     every_column = "SELECT to_jsonb(o) FROM observations AS o ORDER BY query"
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         another = replace(context, state=WorkerState(clock=ClockHistory(boot="another machine")))
         restarted = replace(context, state=WorkerState(clock=ClockHistory()))
         await clock_check.check(another, correct=False)
@@ -227,7 +227,7 @@ async def test_rows_of_the_future_are_not_restored_by_a_step_they_do_not_belong_
 ) -> None:
     """Set aside before the clock fell behind, and dated later than the step reaches."""
     await add(database, *round_at(now() + timedelta(hours=3)))
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         late = replace(context, state=WorkerState(clock=ClockHistory(boot="began later")))
         await clock_check.check(context, correct=True)
         await clock_check.check(late, correct=True)
@@ -243,7 +243,7 @@ async def test_a_worker_that_is_always_a_little_ahead_keeps_its_rows(
     at = now() + timedelta(minutes=1)
     async with database.begin() as connection:
         await observations.add(connection, round_at(at, worker="w7"))
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         await clock_check.check(context, correct=True)
     assert rows(database_url, "SELECT count(*) FROM observations") == [(2,)]
 
@@ -264,7 +264,7 @@ async def test_a_worker_whose_clock_is_ahead_of_the_databases_is_named(
     at = now() + timedelta(hours=3)
     async with database.begin() as connection:
         await observations.add(connection, [observation(slot=at, started_at=at, worker="w7")])
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         assert await clock_check.check(context, correct=False)
     [[reported]] = rows(database_url, "SELECT notice->>'sentence' FROM outbox")
     assert "The clock of worker w7 is ahead of the database's." in reported
@@ -274,7 +274,7 @@ async def test_clocks_that_agree_say_nothing_and_change_nothing(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     await add(database, *round_at(now()))
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         async with database.begin() as connection:
             await leases.claim(connection, "rag", "local", now() - EVERY, "w1")
             await incident_rows.add(connection, rule="all", target="all", reason="r", muted_by="m",
@@ -292,7 +292,7 @@ async def test_state_of_the_future_is_set_to_now(
     database: Database, database_url: str, tmp_path: Path, ahead: timedelta
 ) -> None:
     at = now() + ahead
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         async with database.begin() as connection:
             await leases.claim(connection, "rag", "local", at, "w1")
             await incident_rows.add(connection, rule="all", target="all", reason="r", muted_by="m",
@@ -350,7 +350,7 @@ async def test_a_clock_two_years_ahead_deletes_nothing(
     await run(database, "UPDATE report_state SET hours_until = date_trunc('hour', now()), "
                         "days_until = CAST(now() AS date)")  # fmt: skip
     count = "SELECT count(*), count(answer_excerpt) FROM observations"
-    standing_in = watch(database)
+    standing_in = rollup_context(database)
     assert await rollups._forget(standing_in) == 0
     assert rows(database_url, count) == [(42, 42)]
     # Rows have come for a week since: it was an absence.

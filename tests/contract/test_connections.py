@@ -12,8 +12,8 @@ from monitor.storage import Database, DatabaseBusy, DatabaseUnavailable, engine,
 from monitor.storage.engine import POOL_SIZE
 from tests.contract.test_failover import Forwarder, forwarding
 from tests.contract.test_outage import Doors
-from tests.e2e.rig import rows
-from tests.serving import serving
+from tests.e2e.worker_process import rows
+from tests.raw_server import serving
 
 CANCEL_CODE = (80877102).to_bytes(4)  # of the protocol's CancelRequest
 SLOW = text("SELECT pg_sleep(30)")

@@ -15,9 +15,9 @@ from sqlalchemy import text
 
 from monitor.domain import Identity
 from monitor.storage import Database, schema
-from tests.contract.past import add, asked, roll
+from tests.contract.past_day import roll_up_database, row_at, store
 from tests.contract.test_roles import as_role
-from tests.seeds import seed
+from tests.example_history import seed_history
 from tests.unit.test_metrics import metrics
 
 DASHBOARDS = Path(__file__).parents[2] / "dashboards"
@@ -56,15 +56,15 @@ def as_grafana_sends(statement: str) -> str:
 async def reader(database: Database, database_url: str) -> AsyncIterator[psycopg.Connection[Any]]:
     """Two targets with the same queries, two regions, and one model judged in two ways."""
     schema.ensure(database_url)
-    await seed(database, hours=23)
+    await seed_history(database, hours=23)
     now = datetime.now(UTC).replace(microsecond=0)
     same: dict[str, Any] = {"slot": now - timedelta(hours=3), "query": "hi"}
-    await add(
-        database, asked(**_at(same), region="sin"), asked(**_at(same), target="other"),
-        asked(**_at(same), identity=Identity.CHANGED), asked(**_at(same), model_detected=None,
+    await store(
+        database, row_at(**_at(same), region="sin"), row_at(**_at(same), target="other"),
+        row_at(**_at(same), identity=Identity.CHANGED), row_at(**_at(same), model_detected=None,
                                                             identity=Identity.UNKNOWN),
     )  # fmt: skip
-    await roll(database)
+    await roll_up_database(database)
     async with database.begin() as connection:
         await connection.execute(text(
             "INSERT INTO mutes (rule, target, reason, muted_by, until) "

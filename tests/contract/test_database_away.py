@@ -13,11 +13,11 @@ from sqlalchemy import make_url
 from monitor.cli import run as running
 from monitor.config import Settings
 from monitor.storage.spool_file import parse
+from tests.contract.open_context import settings
 from tests.contract.test_failover import STORED, Forwarder, forwarding
-from tests.contract.watching import settings
-from tests.e2e.rig import rows
-from tests.scripted import LAST, chunk, head, scripted
-from tests.wired import DONE, HI, says
+from tests.e2e.worker_process import rows
+from tests.scripted_server import LAST, chunk, head, scripted_server
+from tests.single_probe import DONE, HI, sse
 
 NOWHERE = "postgresql://monitor@/monitor?host=/nonexistent"
 
@@ -25,8 +25,8 @@ NOWHERE = "postgresql://monitor@/monitor?host=/nonexistent"
 @asynccontextmanager
 async def away(home: Path, url: str) -> AsyncIterator[tuple[Forwarder, asyncio.Task[object]]]:
     """A worker whose server refuses connections, after its first two probes at least."""
-    script = (head(), chunk(says(HI, DONE)), LAST)
-    async with forwarding(url) as (forwarder, address), scripted(*script) as service:
+    script = (head(), chunk(sse(HI, DONE)), LAST)
+    async with forwarding(url) as (forwarder, address), scripted_server(*script) as service:
         forwarder.point_at(NOWHERE)
         given = {"MONITOR_HOME": str(home), "MONITOR_TARGETS__RAG__EVERY": "1s"}
         configured = settings(home, service.url, DATABASE_URL=address, **given)

@@ -7,7 +7,7 @@ import pytest
 from monitor.simulator.answer_plan import PlaybackPace
 from monitor.simulator.service import SimulatedService
 from monitor.simulator.situations import ServiceSituation
-from tests.contract.strict_stream import asking, exchange, get, parse, split
+from tests.contract.stream_grammar import exchange, get, parse, question_request, split
 
 AT_ONCE = PlaybackPace(0, 0)
 UNHURRIED = PlaybackPace(0, 0.3)  # an answer to KBLI? takes about a second
@@ -29,7 +29,7 @@ async def test_the_thirty_first_request_in_a_minute_is_refused():
         for left in range(29, -1, -1):
             status, headers, _ = await reply(simulated, STREAM, method="HEAD")  # 405s count
             assert (status, headers["x-ratelimit-remaining"]) == (405, str(left))
-        refused = await exchange(simulated.url, asking("Hi"))
+        refused = await exchange(simulated.url, question_request("Hi"))
         assert refused == (
             b"HTTP/1.1 429 Too Many Requests\r\n"
             b"content-length: 124\r\n"
@@ -38,10 +38,12 @@ async def test_the_thirty_first_request_in_a_minute_is_refused():
             b'{"error":"Rate limit exceeded","message":"Too many requests. Limit: 30 per 60s",'
             b'"limit":30,"remaining":0,"reset":1762470060}'
         )
-        assert parse(await exchange(simulated.url, asking("Hi", "X-User-ID: monitor"))).number
+        assert parse(
+            await exchange(simulated.url, question_request("Hi", "X-User-ID: monitor"))
+        ).number
         assert (await reply(simulated, "/health"))[0] == 200
         now[0] += 60
-        assert parse(await exchange(simulated.url, asking("Hi"))).number
+        assert parse(await exchange(simulated.url, question_request("Hi"))).number
 
 
 @pytest.mark.parametrize("situation", [STATES.DEPLOY, STATES.DOWN])
@@ -49,15 +51,15 @@ async def test_new_connections_are_refused_until_it_is_back_on_the_same_port(sit
     async with service() as simulated:
         simulated.situation = situation
         with pytest.raises(ConnectionRefusedError):
-            await exchange(simulated.url, asking("Hi"))
+            await exchange(simulated.url, question_request("Hi"))
         simulated.situation = STATES.HEALTHY
-        assert parse(await exchange(simulated.url, asking("Hi"))).number
+        assert parse(await exchange(simulated.url, question_request("Hi"))).number
 
 
 @pytest.mark.parametrize(("situation", "finished"), [(STATES.DEPLOY, True), (STATES.DOWN, False)])
 async def test_a_running_answer_is_finished_by_a_deploy_and_cut_by_a_death(situation, finished):
     async with service(pace=UNHURRIED) as simulated:
-        running = asyncio.create_task(exchange(simulated.url, asking("KBLI?")))
+        running = asyncio.create_task(exchange(simulated.url, question_request("KBLI?")))
         await asyncio.sleep(0.2)
         simulated.situation = situation
         received = parse(await running)
@@ -79,7 +81,7 @@ async def test_a_blocked_process_says_nothing_on_any_path_until_it_is_free():
     async with service(STATES.BLOCKED) as simulated:
         waiting = [
             asyncio.create_task(exchange(simulated.url, request))
-            for request in (get("/health"), asking("Hi"))
+            for request in (get("/health"), question_request("Hi"))
         ]
         done, _ = await asyncio.wait(waiting, timeout=0.2)
         assert not done
@@ -93,7 +95,7 @@ async def test_a_hang_is_pings_and_silence_and_a_leaving_client_is_noticed():
     async with service(STATES.HANG) as simulated:
         tasks = len(asyncio.all_tasks())
         reader, writer = await asyncio.open_connection("127.0.0.1", simulated.url.split(":")[2])
-        writer.write(asking("Hi"))
+        writer.write(question_request("Hi"))
         await reader.readuntil(b"\r\n\r\n")
         assert await reader.readexactly(3 * 13) == b"8\r\n: ping\n\n\r\n" * 3
         with pytest.raises(TimeoutError):
@@ -108,7 +110,7 @@ async def test_a_hang_is_pings_and_silence_and_a_leaving_client_is_noticed():
 async def test_a_connection_serves_request_after_request():
     async with service() as simulated:
         reader, writer = await asyncio.open_connection("127.0.0.1", simulated.url.split(":")[2])
-        request = asking("Hi").replace(b"connection: close\r\n", b"")
+        request = question_request("Hi").replace(b"connection: close\r\n", b"")
         writer.write(request + request.replace(b"Hi", b"Ciao"))  # one waits for the other
         for _ in "12":
             received = await reader.readuntil(b"\r\n0\r\n\r\n")

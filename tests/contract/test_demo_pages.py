@@ -9,7 +9,7 @@ from monitor.simulator.provider_account import SimulatedAccount
 from monitor.simulator.service import SimulatedService
 from monitor.simulator.service_state import ServiceState
 from monitor.simulator.situations import ServiceSituation
-from tests.contract.strict_stream import asking, exchange, get, parse, split
+from tests.contract.stream_grammar import exchange, get, parse, question_request, split
 
 AT_ONCE = PlaybackPace(0, 0)
 STATES = ServiceSituation
@@ -114,10 +114,10 @@ async def test_the_account_is_charged_by_the_expected_model_only_and_rejects_wit
     async with service(play=ServiceState(account=account)) as simulated:
         assert (await reply(simulated, KEY))[0] == 401
         before = json.loads((await reply(simulated, KEY, bearer))[2])["data"]
-        await exchange(simulated.url, asking("Hi"))
+        await exchange(simulated.url, question_request("Hi"))
         after = json.loads((await reply(simulated, KEY, bearer))[2])["data"]
         simulated.situation = STATES.KEY_REJECTED
-        await exchange(simulated.url, asking("Hi"))
+        await exchange(simulated.url, question_request("Hi"))
         status, _, refused = await reply(simulated, KEY, bearer)
         at_desk = await exchange(simulated.openrouter_url, get(KEY, bearer))
         simulated.situation = STATES.HEALTHY
@@ -146,4 +146,4 @@ async def test_the_control_desk_changes_all_or_nothing():
         assert (simulated.play.share, simulated.situation) == (0.5, STATES.DOWN)
         assert simulated.play.account.limit_usd is None
         assert await wanted(situation="healthy") == 200
-        assert parse(await exchange(simulated.url, asking("Hi"))).number
+        assert parse(await exchange(simulated.url, question_request("Hi"))).number

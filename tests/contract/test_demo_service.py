@@ -14,7 +14,7 @@ from monitor.simulator.answer_plan import AnswerRequest, PlaybackPace, play_stre
 from monitor.simulator.service import SimulatedService
 from monitor.simulator.service_state import ServiceState
 from monitor.simulator.situations import COURSES, ServiceSituation, SimulatedModel
-from tests.contract.strict_stream import asking, dechunked, exchange, get, parse, split
+from tests.contract.stream_grammar import dechunked, exchange, get, parse, question_request, split
 
 AT_ONCE = PlaybackPace(0, 0)
 NOW = 1762470000.25
@@ -30,7 +30,7 @@ def service(situation=ServiceSituation.HEALTHY, **options):
 
 async def test_an_empty_stream_is_these_bytes():
     async with service(STATES.EMPTY) as simulated:
-        received = await exchange(simulated.url, asking("Hi"))
+        received = await exchange(simulated.url, question_request("Hi"))
     assert received == (
         b"HTTP/1.1 200 OK\r\n"
         b"content-type: text/event-stream; charset=utf-8\r\n"
@@ -93,7 +93,7 @@ async def test_an_empty_query_gets_a_real_answer():
 )
 async def test_each_situation_follows_the_grammar(situation, query, shape, served):
     async with service(situation) as simulated:
-        received = parse(await exchange(simulated.url, asking(query)))
+        received = parse(await exchange(simulated.url, question_request(query)))
     assert re.fullmatch(shape.replace(" ", ""), received.shape), received.shape
     assert set(simulated.play.served) == served
 
@@ -117,21 +117,21 @@ async def test_each_situation_follows_the_grammar(situation, query, shape, serve
 )
 async def test_an_error_names_only_what_the_fallback_said(situation, number, error):
     async with service(situation) as simulated:
-        received = parse(await exchange(simulated.url, asking("Hi")))
+        received = parse(await exchange(simulated.url, question_request("Hi")))
     notified = {"error": error, "done": True, "sequenceNumber": number, "timestamp": NOW}
     assert received.data[-1] == notified
 
 
 async def test_a_switch_appends_a_whole_second_answer_without_a_seam():
     async with service(STATES.SWITCH, seed=1) as simulated:
-        received = parse(await exchange(simulated.url, asking("Hi")))
+        received = parse(await exchange(simulated.url, question_request("Hi")))
     assert received.text.startswith("Hey there! 👋 WelcomeGood to hear from you. I'm ZANTARA")
     assert received.text.endswith("What can I do for you?")
 
 
 async def test_emoji_travel_as_surrogate_pairs():
     async with service() as simulated:
-        received = await exchange(simulated.url, asking("Hi"))
+        received = await exchange(simulated.url, question_request("Hi"))
     assert received.isascii()
     assert rb"\ud83d\u" in received
 
@@ -141,17 +141,17 @@ async def test_nothing_on_the_wire_names_the_model_unless_it_says_so_itself():
     for situation in (STATES.HEALTHY, STATES.KEY_REJECTED):
         async with service(situation, play=ServiceState(candour={})) as simulated:
             for query in ("Hi", "Hello there", "KBLI?", IDENTITY):
-                received = await exchange(simulated.url, asking(query))
+                received = await exchange(simulated.url, question_request(query))
                 assert not text.search(received), text.search(received)
     async with service(STATES.KEY_REJECTED, play=ServiceState(candour={HAIKU: 1.0})) as simulated:
-        parsed = parse(await exchange(simulated.url, asking(IDENTITY)))
+        parsed = parse(await exchange(simulated.url, question_request(IDENTITY)))
     assert parsed.text.startswith("I'm Claude, an AI created by Anthropic")
 
 
 async def test_a_reconnection_is_acknowledged():
     headers = ("X-Reconnection: true", "X-Continuity-Id: abc-1")
     async with service() as simulated:
-        received = parse(await exchange(simulated.url, asking("Hi", *headers)))
+        received = parse(await exchange(simulated.url, question_request("Hi", *headers)))
     assert received.shape.startswith("pppct")
     notified = {
         "type": "continuity_check",
@@ -164,7 +164,7 @@ async def test_a_reconnection_is_acknowledged():
 
 async def test_numbers_and_duration_agree_with_the_clock():
     async with service(clock=iter(NOW + n for n in range(10_000)).__next__) as simulated:
-        received = parse(await exchange(simulated.url, asking("Hi")))
+        received = parse(await exchange(simulated.url, question_request("Hi")))
     done, first = received.data[-1], received.data[0]
     began = done["timestamp"] - done["streamDuration"]
     assert first["timestamp"] - began == 4  # three pings and one text were cut since
@@ -174,7 +174,9 @@ async def test_numbers_and_duration_agree_with_the_clock():
 async def test_one_seed_gives_one_answer_and_seeds_differ():
     async def reported(seed):
         async with service(seed=seed) as simulated:
-            return [parse(await exchange(simulated.url, asking("KBLI?"))).text for _ in "12"]
+            return [
+                parse(await exchange(simulated.url, question_request("KBLI?"))).text for _ in "12"
+            ]
 
     assert await reported(1) == await reported(1)
     assert len({text for seed in range(6) for text in await reported(seed)}) == 12
@@ -208,7 +210,7 @@ async def test_blocks_share_segments_and_are_split_across_them():
 async def test_an_intermittent_fallback_takes_its_share():
     async with service(STATES.INTERMITTENT, play=ServiceState(share=0.25)) as simulated:
         for _ in range(40):
-            parse(await exchange(simulated.url, asking("Hi")))
+            parse(await exchange(simulated.url, question_request("Hi")))
     assert 5 <= simulated.play.served[HAIKU] <= 15
     assert simulated.play.served.total() == 40
 
@@ -221,11 +223,11 @@ async def test_the_module_serves_as_a_process_and_is_controlled_from_another():
     )  # fmt: skip
     try:
         url, control = [(await process.stdout.readline()).decode().split()[1] for _ in "12"]
-        assert parse(await exchange(url, asking("Hi"))).number > 5
+        assert parse(await exchange(url, question_request("Hi"))).number > 5
         wanted = json.dumps({"situation": "healthy", "candour": {"haiku": 1}}).encode()
         changed = await exchange(control, get("/control", method="POST", body=wanted))
         assert json.loads(split(changed)[2])["situation"] == "healthy"
-        await exchange(url, asking("Hi"))
+        await exchange(url, question_request("Hi"))
         notified = json.loads(split(await exchange(control, get("/control")))[2])
     finally:
         process.terminate()

@@ -19,10 +19,10 @@ from monitor.demo.live_rounds import ROUNDS
 from monitor.demo.scenario import ACTS, PROBES, TRY
 from monitor.demo.story import StorySettings, play
 from monitor.simulator.answer_plan import PlaybackPace
-from tests.facts import LLAMA
+from tests.example_data import LLAMA
 
 ROOT = Path(__file__).parents[2]
-STAND_IN = str(Path(__file__).with_name("stand_in_worker.py"))
+STAND_IN = str(Path(__file__).with_name("fake_worker.py"))
 QUICK = tuple(replace(act, answers=min(act.answers, 3), within_s=5) for act in ACTS)
 DRIVER = """
 import sys

@@ -21,8 +21,8 @@ from monitor.domain import (
     Usage,
 )
 from monitor.storage import Database, account_readings, observations
-from tests.e2e.rig import configuration, rows
-from tests.facts import HAIKU, LLAMA, observation
+from tests.e2e.worker_process import configuration, rows
+from tests.example_data import HAIKU, LLAMA, observation
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 SONNET = "anthropic/claude-sonnet-4-5"

@@ -17,19 +17,19 @@ from monitor.storage import Database, schema
 from monitor.storage import report_data as read_digest
 from monitor.worker import delivery_job, digest_job, report_page
 from monitor.worker.context import WorkerContext
-from tests.contract.past import (
+from tests.contract.open_context import deliver, open_context, settings
+from tests.contract.past_day import (
     EIGHT,
     YESTERDAY,
-    add,
-    ask,
-    asked,
-    fell,
+    day_rows,
+    fell_at,
     open_incident,
-    roll,
+    roll_up_database,
+    row_at,
     run,
-    yesterday,
+    sql,
+    store,
 )
-from tests.contract.watching import deliver, settings, watching
 
 ONE = YESTERDAY + timedelta(hours=13)  # an hour after the last row
 AT_ONE = {"MONITOR_DIGEST__AT": "13:00"}
@@ -47,7 +47,7 @@ class Digester:
     ) -> bool:  # fmt: skip
         self._patch.setattr(WorkerContext, "now", staticmethod(lambda: now))
         configured = settings(self._home, **(AT_ONE | environ))
-        async with watching(configured, self.database, notifier) as context:
+        async with open_context(configured, self.database, notifier) as context:
             news = await digest_job.digest(context)
             if send:
                 await deliver(context)
@@ -55,7 +55,7 @@ class Digester:
 
     async def told(self) -> Sequence[dict[str, Any]]:
         statement = "SELECT notice FROM outbox WHERE incident IS NULL ORDER BY sequence"
-        return [row[0] for row in await ask(self.database, statement)]
+        return [row[0] for row in await sql(self.database, statement)]
 
 
 @pytest.fixture
@@ -64,9 +64,9 @@ def digester(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 async def test_a_day_is_counted_from_what_was_stored(digester: Digester) -> None:
-    await add(digester.database, *yesterday())
+    await store(digester.database, *day_rows())
     await open_incident(digester.database)
-    await roll(digester.database)
+    await roll_up_database(digester.database)
     assert await digester.run(ONE)
     [notice] = await digester.told()
     assert notice["sentence"] == (
@@ -88,10 +88,10 @@ async def test_a_day_is_counted_from_what_was_stored(digester: Digester) -> None
 
 
 async def test_the_day_after_knows_what_was_spent_and_saved(digester: Digester) -> None:
-    await add(digester.database, *yesterday())
+    await store(digester.database, *day_rows())
     await run_in(digester.database, "INSERT INTO report_targets (target, every_s, daily_queries, "
                  "since) VALUES ('rag', 1800, 48, :at)", at=EIGHT)  # fmt: skip
-    await roll(digester.database)
+    await roll_up_database(digester.database)
     assert await digester.run(YESTERDAY + timedelta(hours=33), MONITOR_DIGEST__AT="09:00")
     [notice] = await digester.told()
     assert f"spent $0.0168 of $2.00 on {YESTERDAY:%Y-%m-%d}" in notice["sentence"]
@@ -104,12 +104,12 @@ async def test_spans_degraded_samples_and_lost_messages_are_distinguished(
     digester: Digester,
 ) -> None:
     early = ONE - timedelta(days=1)
-    await add(
+    await store(
         digester.database,
-        fell(early - timedelta(seconds=1)),  # a moment too old
-        asked(early),
-        asked(EIGHT, ttft_ms=9000.0, stamp=StampSource.DEGRADED),
-        asked(EIGHT, "kbli", origin="manual", ttft_ms=9000.0),
+        fell_at(early - timedelta(seconds=1)),  # a moment too old
+        row_at(early),
+        row_at(EIGHT, ttft_ms=9000.0, stamp=StampSource.DEGRADED),
+        row_at(EIGHT, "kbli", origin="manual", ttft_ms=9000.0),
     )
     await run_in(
         digester.database,
@@ -134,14 +134,14 @@ async def test_before_anything_was_observed_there_is_nothing_to_report(
     digester: Digester, first: datetime | None, news: bool
 ) -> None:
     if first is not None:
-        await add(digester.database, asked(first))
+        await store(digester.database, row_at(first))
     assert await digester.run(ONE + timedelta(hours=1)) is news
 
 
 async def test_it_is_written_once_whichever_worker_comes_back_and_however_often(
     digester: Digester,
 ) -> None:
-    await add(digester.database, *yesterday())
+    await store(digester.database, *day_rows())
     late = ONE + timedelta(hours=2)
     both = await asyncio.gather(digester.run(late), digester.run(late))
     assert sorted(both) == [False, True]
@@ -152,7 +152,7 @@ async def test_it_is_written_once_whichever_worker_comes_back_and_however_often(
 
 
 async def test_switched_off_or_too_late_it_is_not_reported(digester: Digester) -> None:
-    await add(digester.database, *yesterday())
+    await store(digester.database, *day_rows())
     assert not await digester.run(ONE, MONITOR_DIGEST__ENABLED="false")
     assert not await digester.run(ONE + timedelta(hours=12))
     assert await digester.told() == []
@@ -160,7 +160,7 @@ async def test_switched_off_or_too_late_it_is_not_reported(digester: Digester) -
 
 async def test_slack_takes_it(digester: Digester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    await add(digester.database, *yesterday())
+    await store(digester.database, *day_rows())
     with SlackServer() as inbox:
         bot = SlackBot(inbox.token, "#alerts", base_url=inbox.api_url)
         assert await digester.run(ONE, bot, send=True)
@@ -179,10 +179,10 @@ async def test_the_role_that_runs_the_daemon_may_write_it(
 ) -> None:
     assert schema.ensure(database_url) is None
     owner, writer = Database(database_url), Database(as_user(database_url, "monitor_writer"))
-    await add(owner, *yesterday())
+    await store(owner, *day_rows())
     digester = Digester(writer, tmp_path, monkeypatch)
     assert await digester.run(ONE)
-    async with watching(settings(tmp_path), writer) as context:
+    async with open_context(settings(tmp_path), writer) as context:
         page = await report_page.page(
             context.database, context.settings, length=delivery_job.SPAN, now=context.now()
         )
@@ -196,7 +196,7 @@ def as_user(url: str, user: str) -> str:
 
 
 async def test_an_incident_goes_by_the_number_it_was_announced_with(digester: Digester) -> None:
-    await add(digester.database, *yesterday())
+    await store(digester.database, *day_rows())
     await open_incident(digester.database)
     await run_in(
         digester.database,
@@ -204,7 +204,7 @@ async def test_an_incident_goes_by_the_number_it_was_announced_with(digester: Di
         "observations, facts, announced_as) "
         "VALUES ('ttft', 'rag', now(), now(), now(), 'slow', '{}', '{}', 1)",
     )
-    await roll(digester.database)
+    await roll_up_database(digester.database)
     assert await digester.run(ONE)
     [notice] = await digester.told()
     assert "open 1 (#1 ttft · rag)" in notice["facts"]["Incidents"]

@@ -10,20 +10,20 @@ from typing import Any
 import pytest
 
 from monitor.storage import Database
-from tests.contract.past import (
+from tests.contract.past_day import (
     EIGHT,
     TODAY,
     YESTERDAY,
-    add,
-    ask,
-    asked,
+    day_rows,
     one,
     open_incident,
-    roll,
+    roll_up_database,
+    row_at,
     run,
-    yesterday,
+    sql,
+    store,
 )
-from tests.facts import HAIKU, LLAMA
+from tests.example_data import HAIKU, LLAMA
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sql.md").read_text(encoding="utf-8")
 QUERIES = {
@@ -69,12 +69,12 @@ ANSWERS: dict[int, list[tuple[Any, ...]]] = {
 @pytest.fixture
 async def seeded(database: Database) -> Database:
     """Yesterday, rolled up; watched for as long as the page's questions reach back."""
-    await add(database, *yesterday())
+    await store(database, *day_rows())
     await open_incident(database)
     async with database.begin() as connection:
         await run(connection, "INSERT INTO report_targets (target, every_s, daily_queries, since) "
                               "VALUES ('rag', 1800, 48, :at)", at=EIGHT)  # fmt: skip
-    await roll(database)
+    await roll_up_database(database)
     return database
 
 
@@ -88,7 +88,7 @@ async def test_every_ready_query_gives_the_expected_answer(seeded: Database) -> 
     wrong = {}
     for number, query in QUERIES.items():
         expected = ANSWERS.get(number) or await spent_this_month(seeded)
-        found = await ask(seeded, query.replace(":", "\\:").replace("\\:\\:", "::"))
+        found = await sql(seeded, query.replace(":", "\\:").replace("\\:\\:", "::"))
         if found != expected:
             wrong[number] = found
     assert wrong == {}
@@ -117,7 +117,7 @@ def names(places: Iterable[tuple[str, str]]) -> list[str]:
 async def test_every_report_column_is_commented_and_explained_on_the_page(
     database: Database,
 ) -> None:
-    comments = {(view, column): comment for view, column, comment in await ask(database, COLUMNS)}
+    comments = {(view, column): comment for view, column, comment in await sql(database, COLUMNS)}
     texts = {(view, column): text for view, rows in explained().items()
              for column, text in rows.items()}  # fmt: skip
     missing = comments.keys() - texts.keys()
@@ -137,7 +137,7 @@ async def test_every_report_column_is_commented_and_explained_on_the_page(
 
 async def test_the_diagram_shows_every_view(database: Database) -> None:
     [diagram] = re.findall(r"```mermaid\n(.*?)```", PAGE, re.S)
-    views = {f"report.{view}" for view, _, _ in await ask(database, COLUMNS)}
+    views = {f"report.{view}" for view, _, _ in await sql(database, COLUMNS)}
     shown = set(re.findall(r"report\.\w+", diagram))
     assert len(views) > 10
     assert views - shown == set(), "add an arrow to the diagram of docs/sql.md"
@@ -150,7 +150,7 @@ UNITS = {"_ms": " ms", "_usd": "USD", "_s": ", s"}
 async def test_report_columns_of_time_and_money_state_their_unit(database: Database) -> None:
     bare = {
         (view, column)
-        for view, column, comment in await ask(database, COLUMNS)
+        for view, column, comment in await sql(database, COLUMNS)
         for suffix, unit in UNITS.items()
         if column.endswith(suffix) and unit not in (comment or "")
     }
@@ -158,5 +158,5 @@ async def test_report_columns_of_time_and_money_state_their_unit(database: Datab
 
 
 async def test_one_more_day_does_not_change_yesterday(seeded: Database) -> None:
-    await add(seeded, asked(YESTERDAY - timedelta(days=1)))
-    assert await ask(seeded, QUERIES[1]) == ANSWERS[1]
+    await store(seeded, row_at(YESTERDAY - timedelta(days=1)))
+    assert await sql(seeded, QUERIES[1]) == ANSWERS[1]

@@ -24,13 +24,13 @@ from monitor.probing import tls
 from monitor.probing.client import ProbeClient
 from monitor.probing.fetch import fetch
 from tests.certificates import Authority
-from tests.contract.alerts import FIRING
 from tests.contract.cli import run
-from tests.scripted import Server, scripted, whole
-from tests.wired import probed, watched
+from tests.contract.example_notices import FIRING
+from tests.scripted_server import Server, full_reply, scripted_server
+from tests.single_probe import probe_once, target_at
 
 NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
-REPLY = whole(200, b'{"ok": true, "channel": "C1", "ts": "1.0", "data": []}')
+REPLY = full_reply(200, b'{"ok": true, "channel": "C1", "ts": "1.0", "data": []}')
 HOST = "far.example.invalid"
 
 CONFIGURATION = """
@@ -55,7 +55,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def proxy() -> AsyncIterator[Server]:
-    async with scripted(REPLY) as server:
+    async with scripted_server(REPLY) as server:
         yield server
 
 
@@ -64,11 +64,11 @@ Asks = Callable[[str, str | None, Path], Awaitable[object]]
 
 async def _probe(host: str, proxy: str | None, home: Path) -> object:
     async with ProbeClient("test") as wire:
-        return await probed(wire, watched(f"http://{host}/v1", proxy=proxy))
+        return await probe_once(wire, target_at(f"http://{host}/v1", proxy=proxy))
 
 
 async def _check(host: str, proxy: str | None, home: Path) -> object:
-    return await _target(watched(f"http://{host}/v1", proxy=proxy))
+    return await _target(target_at(f"http://{host}/v1", proxy=proxy))
 
 
 async def _health_page(host: str, proxy: str | None, home: Path) -> object:
@@ -171,7 +171,7 @@ async def test_a_proxy_that_cannot_be_reached_is_named(
     found = await fetch(f"http://{HOST}/x", headers={})
     assert found.error == "no connection through the proxy (ALL_PROXY): Connection refused"
     direct = await fetch(f"http://{HOST}/x", headers={},
-                         target=watched("http://x", proxy="http://127.0.0.1:1"))  # fmt: skip
+                         target=target_at("http://x", proxy="http://127.0.0.1:1"))  # fmt: skip
     assert direct.error == "no connection through the proxy (proxy): Connection refused"
 
 
@@ -220,8 +220,8 @@ async def test_slack_and_the_others_trust_the_store_of_the_environment(
     tls.context.cache_clear()
     if trusted:
         monkeypatch.setenv("SSL_CERT_FILE", ours.ca_file)
-    reply = whole(200, b"ok") if who == "webhook" else REPLY
-    async with scripted(reply, tls=ours.server("good")) as server:
+    reply = full_reply(200, b"ok") if who == "webhook" else REPLY
+    async with scripted_server(reply, tls=ours.server("good")) as server:
         asks: dict[str, Callable[[], Awaitable[object]]] = {
             "webhook": lambda: SlackWebhook(server.url).send(FIRING),
             "bot": lambda: SlackBot("xoxb-1", "C1", base_url=f"{server.url}/api").send(FIRING),

@@ -15,7 +15,7 @@ from pyarrow import parquet
 from monitor.cli import exporting as command
 from monitor.storage import Database
 from monitor.storage.report_queries import PAGE, observed
-from tests.contract.past import EIGHT, TODAY, add, asked, failed
+from tests.contract.past_day import EIGHT, TODAY, failed, row_at, store
 
 ALL = timedelta(days=400)
 
@@ -35,7 +35,7 @@ def table(url: str) -> list[dict[str, str]]:
 async def test_csv_holds_every_row_with_exact_money_and_empty_cells_for_null(
     database: Database, database_url: str
 ) -> None:
-    await add(database, asked(EIGHT, cost_usd=Decimal("0.000000000001")), failed(EIGHT, "kbli"))
+    await store(database, row_at(EIGHT, cost_usd=Decimal("0.000000000001")), failed(EIGHT, "kbli"))
     first, second = sorted(table(database_url), key=lambda row: row["query"])
     assert (first["ttft_ms"], first["cost_usd"], first["fallback"]) == ("600.0", "0.000000000001",
                                                                         "false")  # fmt: skip
@@ -48,7 +48,7 @@ async def test_what_looks_like_a_formula_is_text(
     database: Database, database_url: str, start: str
 ) -> None:
     evil = f"{start}HYPERLINK(0)"
-    await add(database, asked(EIGHT, answer_excerpt=evil, model_disclosed=evil, error=evil))
+    await store(database, row_at(EIGHT, answer_excerpt=evil, model_disclosed=evil, error=evil))
     [row] = table(database_url)
     assert {row[name] for name in ("answer_excerpt", "model_disclosed", "error")} == {f"'{evil}"}
 
@@ -61,7 +61,7 @@ async def test_numbers_are_not_mistaken_for_formulas() -> None:
 async def test_jsonl_holds_one_observation_a_line_under_its_column_names(
     database: Database, database_url: str
 ) -> None:
-    await add(database, asked(EIGHT), asked(EIGHT + timedelta(minutes=5)))
+    await store(database, row_at(EIGHT), row_at(EIGHT + timedelta(minutes=5)))
     lines = [json.loads(line) for line in written(database_url, "jsonl").splitlines()]
     assert [line["slot"] for line in lines] == [
         EIGHT.isoformat(), (EIGHT + timedelta(minutes=5)).isoformat()
@@ -73,19 +73,19 @@ async def test_jsonl_holds_one_observation_a_line_under_its_column_names(
 async def test_more_than_a_page_is_streamed_page_by_page(
     database: Database, database_url: str
 ) -> None:
-    await add(database, *(asked(EIGHT, f"q{n}") for n in range(700)))
-    await add(database, *(asked(EIGHT, f"q{n}") for n in range(700, 1400)))
+    await store(database, *(row_at(EIGHT, f"q{n}") for n in range(700)))
+    await store(database, *(row_at(EIGHT, f"q{n}") for n in range(700, 1400)))
     with observed(database_url, ALL) as stream:
         assert [len(page) for page in stream.pages] == [PAGE, 1400 - PAGE]
 
 
 async def test_older_rows_stay_out(database: Database, database_url: str) -> None:
-    await add(database, asked(EIGHT), asked(TODAY - timedelta(days=30)))
+    await store(database, row_at(EIGHT), row_at(TODAY - timedelta(days=30)))
     assert len(written(database_url, "jsonl", timedelta(days=7)).splitlines()) == 1
 
 
 async def test_parquet_holds_the_same_with_types(database: Database, database_url: str) -> None:
-    await add(database, asked(EIGHT), failed(EIGHT, "kbli"))
+    await store(database, row_at(EIGHT), failed(EIGHT, "kbli"))
     found: list[dict[str, Any]] = parquet.read_table(
         io.BytesIO(written(database_url, "parquet"))).to_pylist()  # fmt: skip
     first, second = sorted(found, key=lambda row: row["query"])
@@ -113,7 +113,7 @@ async def test_the_command_writes_a_file(
     )
     monkeypatch.setenv("MONITOR_CONFIG", str(configuration))
     monkeypatch.setenv("DATABASE_URL", database_url.replace("+psycopg", ""))
-    await add(database, asked(EIGHT))
+    await store(database, row_at(EIGHT))
     command.export(ALL, "csv", tmp_path / "probes.csv")
     assert len((tmp_path / "probes.csv").read_text().splitlines()) == 2
 

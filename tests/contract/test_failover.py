@@ -13,10 +13,10 @@ from monitor.embedded_postgres import running
 from monitor.storage import Database, DatabaseUnavailable
 from monitor.storage.schema import migrate
 from monitor.worker import heartbeat, probe_round
-from tests.contract.watching import settings, watching
-from tests.e2e.rig import rows
-from tests.facts import observation
-from tests.serving import hang_up, serving
+from tests.contract.open_context import open_context, settings
+from tests.e2e.worker_process import rows
+from tests.example_data import observation
+from tests.raw_server import hang_up, serving
 from tests.unit.test_metrics import value
 
 STORED = "SELECT count(*) FROM observations"
@@ -84,7 +84,7 @@ async def test_after_a_failover_and_back_it_writes_at_once(
         other = standby(second.url, str(name))
         async with forwarding(database_url) as (forwarder, url):
             database = Database(url, writes=True)
-            async with watching(settings(tmp_path), database) as context:
+            async with open_context(settings(tmp_path), database) as context:
                 await probe_round.keep(context, [observation(origin="manual")])
                 await heartbeat.update_metrics(context)
                 assert value(context.metrics, "monitor_database_up") == 1

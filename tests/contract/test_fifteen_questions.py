@@ -32,10 +32,10 @@ from monitor.storage import (
 )
 from monitor.storage.schema import migrate
 from monitor.worker import daily_spend
-from tests.contract import scenario as s
-from tests.contract.past import RAG, add, ask, run, watch
+from tests.contract import example_week as s
+from tests.contract.past_day import RAG, rollup_context, run, sql, store
 from tests.contract.test_roles import as_role
-from tests.facts import HAIKU, LLAMA
+from tests.example_data import HAIKU, LLAMA
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sql.md").read_text(encoding="utf-8")
 QUESTIONS = {
@@ -104,7 +104,7 @@ async def url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
 async def stored(url: str) -> AsyncIterator[Database]:
     schema.ensure(url)
     database = Database(url)
-    await add(database, *s.rows())
+    await store(database, *s.rows())
     async with database.begin() as connection:
         notified = rollup_rows.ReportTarget(
             target="rag", every_s=s.EVERY.total_seconds(), daily_queries=RAG.daily_queries,
@@ -153,7 +153,7 @@ def _incident(
 
 async def settle(database: Database) -> None:
     """Roll up what was over at NOW, and reckon its spend, as the worker would have."""
-    edges = watch(database, s.ROME.key)
+    edges = rollup_context(database, s.ROME.key)
     async with database.begin() as connection:
         await rollup_rows.notice_late(connection)
     done = text("SELECT days_until >= :today AND NOT EXISTS (SELECT FROM rollups_due) "
@@ -180,7 +180,7 @@ async def forget(database: Database) -> None:
         await rollup_rows.set_limit(connection, datetime.now(UTC) - (s.KEPT_SINCE + s.HOUR))
         await rollup_rows.forget_observations(connection)
         await rollup_rows.forget_rounds(connection)
-    [[oldest]] = await ask(database, "SELECT min(slot) FROM observations")
+    [[oldest]] = await sql(database, "SELECT min(slot) FROM observations")
     assert s.KEPT_SINCE <= oldest < s.KEPT_SINCE + DAY
 
 

@@ -8,9 +8,9 @@ from monitor.simulator.service import SimulatedService
 from monitor.simulator.situations import ServiceSituation
 from monitor.storage import Database, leases
 from monitor.worker import account_polling
-from tests.contract.pages import site
-from tests.contract.watching import settings, watching
-from tests.e2e.rig import rows
+from tests.contract.open_context import open_context, settings
+from tests.contract.web_site import site
+from tests.e2e.worker_process import rows
 
 READINGS = "SELECT http_status, healthy, unmet, facts FROM health_readings ORDER BY at, id"
 EVERY = timedelta(minutes=5)
@@ -29,7 +29,7 @@ async def test_a_constant_is_kept_once_and_a_change_is_kept_as_a_row(
         target = configured.targets["rag"]
         constant = page(service.url, "/health", "status == 'healthy'")
         notifying = page(service.url, "/warmup/stats", "healthy", router)
-        async with watching(configured, database) as context:
+        async with open_context(configured, database) as context:
             assert await account_polling.read_health_page(context, target, constant)
             assert await account_polling.read_health_page(context, target, notifying)
             service.situation = ServiceSituation.UNAVAILABLE
@@ -51,7 +51,7 @@ async def test_a_page_that_cannot_be_read_cannot_be_judged(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     configured = settings(tmp_path)
-    async with watching(configured, database) as context:
+    async with open_context(configured, database) as context:
         await account_polling.read_health_page(
             context, configured.targets["rag"], page("http://127.0.0.1:1", "/", "x")
         )
@@ -63,7 +63,7 @@ async def test_our_keys_stay_ours(database: Database, database_url: str, tmp_pat
         own.body = other.body = b'{"status": "key canary-key-4711 is fine\\u0000"}'
         configured = settings(tmp_path, own.url)
         target = configured.targets["rag"]
-        async with watching(configured, database) as context:
+        async with open_context(configured, database) as context:
             await account_polling.read_health_page(
                 context, target, page(own.url, "/health", "status")
             )
@@ -85,7 +85,7 @@ async def test_one_worker_reads_a_page(
         async with database.begin() as connection:
             name = f"health rag {read.url}"
             assert await leases.hold(connection, name, holder="w2", span=timedelta(minutes=9))
-        async with watching(configured, database) as context:
+        async with open_context(configured, database) as context:
             assert not await account_polling.read_health_page(
                 context, configured.targets["rag"], read
             )

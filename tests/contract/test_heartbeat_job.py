@@ -15,10 +15,10 @@ from monitor.metrics import Metrics
 from monitor.storage import Database, leases, observations, outbox
 from monitor.worker import heartbeat
 from monitor.worker.context import WorkerContext
-from tests.contract.pages import Site, site
+from tests.contract.open_context import only_channel, open_context, settings
 from tests.contract.test_outage import Doors
-from tests.contract.watching import only, settings, watching
-from tests.facts import notice, observation
+from tests.contract.web_site import Site, site
+from tests.example_data import notice, observation
 from tests.unit.test_metrics import value
 
 SLOT = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -38,7 +38,7 @@ async def switch(
             if evaluated:
                 span = timedelta(seconds=90)
                 await leases.hold(connection, "evaluate", holder="w2", span=span)
-        async with watching(configured, database) as context:
+        async with open_context(configured, database) as context:
             metrics = Metrics(configured.targets.values(), rules=("ttft",))
             yield replace(context, metrics=metrics), metrics, received
 
@@ -84,7 +84,7 @@ async def test_it_stops_with_the_first_cycle_after_delivery_is_refused_for_good(
         async with database.begin() as connection:
             await outbox.add(connection, notified, channels={"console": True}, incident=None)
             await outbox.settle(connection, notified.id, GiveUp("no_service", channel_broken=True),
-                                only(context).name)  # fmt: skip
+                                only_channel(context).name)  # fmt: skip
         assert not await beat(context)
         assert not await beat(context)
         seen = value(metrics, "monitor_last_good_cycle_timestamp_seconds", target="rag")
@@ -97,7 +97,7 @@ async def test_without_a_switch_the_cycle_is_noted_all_the_same(
 ) -> None:
     async with switch(database, tmp_path) as (_context, metrics, _):
         plain = settings(tmp_path)
-        async with watching(plain, database) as mute:
+        async with open_context(plain, database) as mute:
             assert not await beat(replace(mute, metrics=metrics))
     assert value(metrics, "monitor_last_good_cycle_timestamp_seconds", target="rag") != 0
 
@@ -119,7 +119,7 @@ async def test_with_the_database_away_nothing_is_reported_and_nothing_raised(
 ) -> None:
     async with switch(database, tmp_path) as (context, metrics, received):
         unavailable = Database("postgresql://nobody@127.0.0.1:1/none", deadline_s=2)
-        async with watching(context.settings, unavailable) as opened:
+        async with open_context(context.settings, unavailable) as opened:
             lost = replace(opened, metrics=metrics)
             assert not await beat(lost)
             await heartbeat.update_metrics(lost)

@@ -32,8 +32,8 @@ from monitor.worker import burst as bursts
 from monitor.worker import identity_memory
 from monitor.worker.burst import burst
 from monitor.worker.identity_memory import IdentityCache
-from tests.facts import NOON, observation
-from tests.voices import HAIKU, LLAMA, QUERIES, answers, said
+from tests.example_data import NOON, observation
+from tests.simulated_answers import HAIKU, LLAMA, QUERIES, simulated_answer, simulated_answers
 
 TARGET = Target(
     name="rag", url="http://x", dialect="bali_zero", queries=QUERIES,
@@ -49,7 +49,9 @@ async def captured_by_hand(
         for speaker in speakers:
             model = LLAMA if speaker is SimulatedModel.LLAMA else HAIKU
             for query in QUERIES:
-                own = [answer for answer in answers(speaker, 10) if answer.query == query.id]
+                own = [
+                    answer for answer in simulated_answers(speaker, 10) if answer.query == query.id
+                ]
                 await baseline_answers.add(
                     connection, epoch, query, own, model=model, verified_by="operator"
                 )
@@ -96,7 +98,7 @@ async def followed(
     seen = []
     for nth, letter in enumerate(speakers):
         speaker = SimulatedModel.LLAMA if letter == "L" else SimulatedModel.HAIKU
-        answer = said(speaker, QUERIES[nth % 3], f"{seed}{nth}")
+        answer = simulated_answer(speaker, QUERIES[nth % 3], f"{seed}{nth}")
         at = NOON + nth * timedelta(minutes=5)
         seen.append(await follow(database, cache, TARGET, answer, at=at))
     return seen
@@ -143,7 +145,7 @@ async def test_a_restart_neither_forgets_nor_repeats(database: Database) -> None
     cache = IdentityCache()
     for nth in range(8):
         letter, restarted = "LLLLHHHH"[nth], IdentityCache()
-        answer = said(
+        answer = simulated_answer(
             SimulatedModel.LLAMA if letter == "L" else SimulatedModel.HAIKU,
             QUERIES[nth % 3],
             f"s{nth}",
@@ -161,7 +163,7 @@ async def judged_by(
 ) -> IdentityLearning:
     """What an answer teaches a worker, not stored yet."""
     before = await known(database, worker, TARGET)
-    answer = said(speaker, QUERIES[0], seed)
+    answer = simulated_answer(speaker, QUERIES[0], seed)
     evidence = AnswerEvidence(at=NOON, query=QUERIES[0], answer=answer)
     return IdentityLearning(target="rag", observation=uuid4(), style=before.style,
                             step=identity.judge(evidence, TARGET, before).step)  # fmt: skip
@@ -190,7 +192,7 @@ async def test_an_answer_judged_by_a_baseline_that_was_replaced_meanwhile_leaves
 
 async def test_what_cannot_be_learnt_costs_no_observation(database: Database) -> None:
     await captured_by_hand(database, SimulatedModel.LLAMA)
-    seen, answer = observation(), said(SimulatedModel.LLAMA, QUERIES[0], "a")
+    seen, answer = observation(), simulated_answer(SimulatedModel.LLAMA, QUERIES[0], "a")
     refused = CapturedAnswer(answer, QUERIES[0], LLAMA, "a word no constraint allows", begins=False)
     learnt = IdentityLearning(target="rag", observation=seen.id, captured=refused)
     assert await probe_rows.store(database, [seen], {seen.id: learnt}) == (1, ())
@@ -200,13 +202,13 @@ async def test_what_cannot_be_learnt_costs_no_observation(database: Database) ->
 async def test_a_baseline_is_learnt_while_the_response_discloses_its_model(
     database: Database,
 ) -> None:
-    for answer in answers(SimulatedModel.LLAMA, 9):
+    for answer in simulated_answers(SimulatedModel.LLAMA, 9):
         seen = disclosing("Llama-4-Scout-17B-16E-Instruct", Identity.EXPECTED)
         await capture(database, TARGET, answer, replace(seen, query=answer.query))
     assert await rows(
         database, "SELECT model, verified_by, count(*) FROM identity_answers GROUP BY 1, 2"
     ) == [(LLAMA, "disclosure", 27)]
-    for answer in answers(SimulatedModel.HAIKU, 4):
+    for answer in simulated_answers(SimulatedModel.HAIKU, 4):
         await capture(database, TARGET, answer, disclosing(HAIKU, Identity.FALLBACK))
     seen = await followed(database, IdentityCache(), "LLHHHHH")
     assert seen[-1] is not None
@@ -215,7 +217,7 @@ async def test_a_baseline_is_learnt_while_the_response_discloses_its_model(
 
 async def test_an_echoed_name_confirms_nothing(database: Database) -> None:
     echo = observation(evidence=(Evidence(ClaimKind.FIELD, LLAMA, -1.5, "model"),))
-    await capture(database, TARGET, said(SimulatedModel.LLAMA, QUERIES[0], 1), echo)
+    await capture(database, TARGET, simulated_answer(SimulatedModel.LLAMA, QUERIES[0], 1), echo)
     assert await rows(database, "SELECT count(*) FROM identity_epochs") == [(0,)]
 
 
@@ -226,7 +228,7 @@ async def test_answers_under_suspicion_are_held_and_can_become_the_baseline(
     cache = IdentityCache()
     await followed(database, cache, "L" * 9 + "H" * 16)
     nobody = observation(identity=Identity.CHANGED, model_detected=None, evidence=())
-    for answer in answers(SimulatedModel.HAIKU, 9, seed="after"):
+    for answer in simulated_answers(SimulatedModel.HAIKU, 9, seed="after"):
         await capture(database, TARGET, answer, nobody)
     async with database.begin() as connection:
         new = await fingerprints.begin(
@@ -248,12 +250,15 @@ async def test_held_answers_are_forgotten_when_all_is_well(database: Database) -
             connection,
             epoch,
             QUERIES[0],
-            [said(SimulatedModel.HAIKU, QUERIES[0], 1)],
+            [simulated_answer(SimulatedModel.HAIKU, QUERIES[0], 1)],
             model=None,
             verified_by=None,
         )
     await capture(
-        database, TARGET, said(SimulatedModel.LLAMA, QUERIES[0], 2), observation(evidence=())
+        database,
+        TARGET,
+        simulated_answer(SimulatedModel.LLAMA, QUERIES[0], 2),
+        observation(evidence=()),
     )
     held = "SELECT count(*) FROM identity_answers WHERE model IS NULL"
     assert await rows(database, held) == [(0,)]
@@ -262,7 +267,7 @@ async def test_held_answers_are_forgotten_when_all_is_well(database: Database) -
 async def test_a_query_with_a_new_text_has_no_baseline(database: Database) -> None:
     await captured_by_hand(database, SimulatedModel.LLAMA)
     worded = replace(TARGET, queries=(replace(QUERIES[0], text="Hi!"), *QUERIES[1:]))
-    answer = said(SimulatedModel.LLAMA, QUERIES[0], 1)
+    answer = simulated_answer(SimulatedModel.LLAMA, QUERIES[0], 1)
     style_match = await follow(database, IdentityCache(), worded, answer, at=NOON)
     assert style_match is not None
     assert "20 of 25 answers" in style_match.reason

@@ -19,9 +19,9 @@ from monitor.storage import Database, incident_details, observations
 from monitor.storage.tables import observations as table
 from monitor.worker import delivery_job, evaluation
 from tests.contract.cli import run
-from tests.contract.watching import only, settings, watching
-from tests.e2e.rig import rows
-from tests.facts import HAIKU, LLAMA, observation
+from tests.contract.open_context import only_channel, open_context, settings
+from tests.e2e.worker_process import rows
+from tests.example_data import HAIKU, LLAMA, observation
 
 FELL: dict[str, Any] = {
     "identity": Identity.FALLBACK, "model_detected": HAIKU, "ttft_ms": 2400.0,
@@ -54,10 +54,10 @@ async def test_the_thread_shows_an_answer_now_and_before_which_no_notice_keeps(
     database: Database, database_url: str, tmp_path: Path, inbox: SlackServer
 ) -> None:
     bot = SlackBot(inbox.token, "#alerts", base_url=inbox.api_url)
-    async with watching(settings(tmp_path), database, bot) as context:
+    async with open_context(settings(tmp_path), database, bot) as context:
         await stored(database, context.now())
         await evaluation.evaluate(context)
-        await delivery_job.deliver(context, only(context))
+        await delivery_job.deliver(context, only_channel(context))
     [message] = inbox.messages
     [details] = message.thread
     shown = html.unescape("\n".join(texts(list(details.blocks))))
@@ -80,7 +80,7 @@ async def test_the_thread_shows_an_answer_now_and_before_which_no_notice_keeps(
 async def test_the_command_prints_all_of_it(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         await stored(database, context.now())
         await evaluation.evaluate(context)
     given = {"DATABASE_URL": database_url, "SERVICE_KEY": "x"}
@@ -108,7 +108,7 @@ async def test_the_command_prints_all_of_it(
 async def test_what_is_gone_is_not_shown(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         now = context.now()
         await stored(database, now)
         await evaluation.evaluate(context)
@@ -135,7 +135,7 @@ async def test_what_is_gone_is_not_shown(
 async def test_failures_count_by_query_and_a_query_without_ttft_says_none(
     database: Database, tmp_path: Path
 ) -> None:
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         now = context.now()
         none = {"ttft_ms": None, "cost_usd": None, "cost_source": None, "model_detected": None}
         await stored(database, now, outcome=Outcome.HTTP_STATUS, **none)

@@ -23,8 +23,8 @@ from monitor.domain import Query
 from monitor.setup.request_forms import ServiceAddress, built_in, header_templates
 from monitor.simulator.answer_plan import PlaybackPace
 from monitor.simulator.service import SimulatedService
+from tests.case_tables import each
 from tests.contract.cli import Ended, call
-from tests.tables import each
 
 WORDS = ["Hello", "! I can ", "help you", " with visas,", " taxes and", " companies."]
 ANSWER = "".join(WORDS)

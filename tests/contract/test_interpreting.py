@@ -15,11 +15,11 @@ from monitor.identity import IdentityContext
 from monitor.storage import Database
 from monitor.worker import probe_round
 from monitor.worker.probe_round import EXCEEDED
+from tests.contract.open_context import open_context, settings
 from tests.contract.test_cpu_limit import ENOUGH_S, exploding
 from tests.contract.test_probe_budget import nothing
-from tests.contract.watching import settings, watching
-from tests.e2e.rig import rows
-from tests.scripted import LAST, chunk, head, scripted
+from tests.e2e.worker_process import rows
+from tests.scripted_server import LAST, chunk, head, scripted_server
 
 HOSTILE = "also " * 40 + "zzz I'm Claude, made by Anthropic."
 SEEN = """SELECT outcome, identity, identity_reason, ttft_ms IS NULL, answer_chars, model_detected
@@ -33,9 +33,9 @@ def stream(text: str) -> tuple[bytes, ...]:
 
 async def observed(database: Database, url: str, home: Path) -> tuple[list[Any], str]:
     """Ask one round with an answer that is hostile; the rows, and the metrics page."""
-    async with scripted(*stream(HOSTILE)) as server:
+    async with scripted_server(*stream(HOSTILE)) as server:
         configured = settings(home, server.url)
-        async with watching(configured, database) as context:
+        async with open_context(configured, database) as context:
             await probe_round.run_round(
                 context, configured.targets["rag"], datetime.now(UTC), between=nothing
             )
@@ -116,10 +116,10 @@ async def test_large_answers_are_interpreted_one_at_a_time(
 
     monkeypatch.setattr(probe_round, "_interpreted", counting)
     done = chunk(b'data: {"done": true, "sequenceNumber": 1}\n\n')
-    async with scripted(head(), *large, done, LAST) as server:
+    async with scripted_server(head(), *large, done, LAST) as server:
         configured = settings(tmp_path, server.url)
         target = configured.targets["rag"]
-        async with watching(configured, database) as context:
+        async with open_context(configured, database) as context:
             asked = (
                 probe_round.probe(
                     context, target, query, slot=datetime.now(UTC), known=IdentityContext()

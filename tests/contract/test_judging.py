@@ -10,9 +10,9 @@ from monitor.config import load
 from monitor.domain import Identity, Incident, Outcome, StampSource
 from monitor.storage import Database, incident_rows, observations
 from monitor.worker import evaluation
-from tests.contract.watching import deliver, settings, watching
-from tests.e2e.rig import rows
-from tests.facts import HAIKU, observation
+from tests.contract.open_context import deliver, open_context, settings
+from tests.e2e.worker_process import rows
+from tests.example_data import HAIKU, observation
 
 MINUTE = timedelta(minutes=1)
 OPEN = "SELECT target FROM incidents WHERE resolved_at IS NULL ORDER BY 1"
@@ -21,7 +21,7 @@ OPEN = "SELECT target FROM incidents WHERE resolved_at IS NULL ORDER BY 1"
 async def test_incidents_of_a_removed_target_end_after_an_hour(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         ago = context.now() - timedelta(minutes=50)
         old = [
             Incident(
@@ -52,7 +52,7 @@ async def test_what_the_service_said_when_it_failed_reaches_the_message_of_down(
     reported = (
         'HTTP 401: {"error": {"type": "authentication_error", "message": "invalid x-api-key"}}'
     )
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         begun = context.now() - timedelta(minutes=2)
         failed = [
             observation(
@@ -94,7 +94,7 @@ async def test_when_every_measurement_is_disturbed_a_notice_says_so_and_other_ru
     wrong: dict[str, object],
     rules: list[str],
 ) -> None:
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         start = context.now() - timedelta(minutes=60)
         new = [
             observation(
@@ -145,7 +145,7 @@ async def test_in_mode_immediate_each_query_has_its_own_incident_through_restart
                 at = datetime.now(UTC)
                 new = observation(slot=at, started_at=at, query=query, ttft_ms=ttft_ms)
                 await observations.add(connection, [new])
-        async with watching(configured, database) as context:
+        async with open_context(configured, database) as context:
             await evaluation.evaluate(context)
             await evaluation.evaluate(context)
         return rows(database_url, FIRED)
@@ -181,7 +181,7 @@ async def test_in_mode_immediate_messages_of_a_fallback_name_their_query(
                 observation(slot=at, started_at=at, query="hi"),
                 observation(slot=at, started_at=at, query="kbli", **changes),
             ])  # fmt: skip
-        async with watching(configured, database) as context:
+        async with open_context(configured, database) as context:
             await evaluation.evaluate(context)
     notified = rows(
         database_url, "SELECT status, notice->>'sentence' FROM outbox ORDER BY sequence"

@@ -30,10 +30,10 @@ from monitor.storage import (
 )
 from monitor.worker import evaluation, target_verdicts
 from monitor.worker.context import WorkerContext
+from tests.contract.open_context import open_context, settings
 from tests.contract.test_workers import broken_rounds
-from tests.contract.watching import settings, watching
-from tests.e2e.rig import rows
-from tests.facts import observation
+from tests.e2e.worker_process import rows
+from tests.example_data import observation
 
 OPEN = "SELECT rule FROM incidents WHERE resolved_at IS NULL ORDER BY 1"
 EVERY = ["delivery", "down", "key", "probe_budget", "spend"]
@@ -56,7 +56,7 @@ async def trouble_everywhere(database: Database, channel: str) -> None:
 
 @asynccontextmanager
 async def troubled(database: Database, home: Path) -> AsyncIterator[WorkerContext]:
-    async with watching(settings(home, OPENROUTER_API_KEY="canary"), database) as context:
+    async with open_context(settings(home, OPENROUTER_API_KEY="canary"), database) as context:
         await trouble_everywhere(database, *context.channels)
         yield context
 
@@ -87,7 +87,7 @@ async def test_a_reading_that_cannot_be_read_costs_the_verdict_of_its_own_accoun
     monkeypatch.setattr(account_readings, "_reading", of_another_release)
     now = datetime.now(UTC)
     keys = {"OPENROUTER_API_KEY": "canary", "ANTHROPIC_ADMIN_KEY": "canary"}
-    async with watching(settings(tmp_path, **keys), database) as context:
+    async with open_context(settings(tmp_path, **keys), database) as context:
         async with database.begin() as connection:
             for provider in ("anthropic", "openrouter"):
                 rejected = AccountReading(provider=provider, at=now, state=AccountState.REJECTED)
@@ -168,7 +168,7 @@ async def test_without_the_baselines_model_changed_alone_is_not_judged(
     database: Database, database_url: str, tmp_path: Path, table: str
 ) -> None:
     now = datetime.now(UTC)
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         async with database.begin() as connection:
             await observations.add(connection, [
                 observation(slot=at, started_at=at, query=query, identity=Identity.CHANGED,

@@ -11,9 +11,9 @@ from sqlalchemy import text
 from monitor.domain import AccountReading, AccountState, Identity, Incident
 from monitor.storage import Database, account_readings, incident_rows, observations
 from monitor.worker import evaluation
-from tests.contract.watching import settings, watching
-from tests.e2e.rig import rows
-from tests.facts import observation
+from tests.contract.open_context import open_context, settings
+from tests.e2e.worker_process import rows
+from tests.example_data import observation
 
 TOLD = "SELECT status, notice->>'sentence' FROM outbox ORDER BY sequence"
 KEY = "sk-or-canary"
@@ -22,7 +22,7 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 
 async def told(database: Database, url: str, home: Path, *readings: AccountReading) -> Any:
     """What stands in the outbox after each of the readings was judged twice."""
-    async with watching(settings(home, OPENROUTER_API_KEY=KEY), database) as context:
+    async with open_context(settings(home, OPENROUTER_API_KEY=KEY), database) as context:
         for reading in readings:
             async with database.begin() as connection:
                 await account_readings.add(connection, reading)
@@ -99,14 +99,14 @@ async def test_a_key_of_which_nothing_recent_is_known_mutes_nothing_and_says_not
     database: Database, database_url: str, tmp_path: Path, keys: dict[str, str], age: timedelta
 ) -> None:
     before = settings(tmp_path, OPENROUTER_API_KEY=KEY)
-    async with watching(before, database) as context:
+    async with open_context(before, database) as context:
         await read(database, **REJECTED)
         await evaluation.evaluate(context)
     assert rows(database_url, OPEN) == [("key", "openrouter", True)]
     async with database.begin() as connection:
         await connection.execute(text("UPDATE account_readings SET at = at - :age"), {"age": age})
     await fallbacks(database)
-    async with watching(settings(tmp_path, **keys), database) as context:
+    async with open_context(settings(tmp_path, **keys), database) as context:
         await evaluation.evaluate(context)
     assert rows(database_url, OPEN) == [("fallback", "rag", True), ("key", "openrouter", True)]
     newest = rows(database_url, TOLD)[-1]
@@ -117,10 +117,10 @@ async def test_a_key_of_which_nothing_recent_is_known_mutes_nothing_and_says_not
 async def test_an_incident_of_a_removed_key_closes_and_says_why(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    async with watching(settings(tmp_path, OPENROUTER_API_KEY=KEY), database) as context:
+    async with open_context(settings(tmp_path, OPENROUTER_API_KEY=KEY), database) as context:
         await read(database, **REJECTED)
         await evaluation.evaluate(context)
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         await evaluation.evaluate(context)
         assert rows(database_url, OPEN) == [("key", "openrouter", True)]
         async with database.begin() as connection:
@@ -142,7 +142,7 @@ async def test_an_incident_of_a_channel_no_longer_used_closes_and_says_why(
         rule="delivery", scope="webhook", opened_at=ago, last_breach_at=ago, last_told_at=ago,
         value=0.0, limit=15.0, because="The webhook has refused for good.",
     )  # fmt: skip
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         async with database.begin() as connection:
             await incident_rows.save(connection, [webhook], ())
         await evaluation.evaluate(context)
@@ -156,6 +156,6 @@ async def test_a_stale_reading_makes_no_notice(
     database: Database, database_url: str, tmp_path: Path, keys: dict[str, str]
 ) -> None:
     await read(database, at=NOW - timedelta(minutes=20 * len(keys)), **EXPIRING)
-    async with watching(settings(tmp_path, **keys), database) as context:
+    async with open_context(settings(tmp_path, **keys), database) as context:
         await evaluation.evaluate(context)
     assert [row for row in rows(database_url, TOLD) if "key" in row[1]] == []

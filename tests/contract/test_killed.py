@@ -13,19 +13,19 @@ from random import Random
 
 from monitor.storage import Database
 from monitor.worker import outage
-from tests.contract.past import (
+from tests.contract.past_day import (
     EIGHT,
     TODAY,
     YESTERDAY,
-    add,
-    ask,
-    asked,
     failed,
-    fell,
+    fell_at,
     one,
-    roll,
+    roll_up_database,
+    rollup_context,
+    row_at,
     run,
-    watch,
+    sql,
+    store,
 )
 
 DAY = timedelta(days=1)
@@ -37,12 +37,12 @@ PROCESS = """
 import asyncio, sys
 from datetime import timedelta
 from monitor.storage.engine import Database
-from tests.contract.past import roll
+from tests.contract.past_day import roll_up_database
 
 async def main():
     database = Database(sys.argv[1])
     print("begun", flush=True)
-    await roll(database, keep_raw=timedelta(days=8))
+    await roll_up_database(database, keep_raw=timedelta(days=8))
     print("done", flush=True)
 
 asyncio.run(main())
@@ -54,9 +54,10 @@ async def fill(database: Database) -> None:
     for days in range(16):
         noon = YESTERDAY - days * DAY + timedelta(hours=12)
         rows = [one_of(noon + hour * timedelta(hours=1), query, ttft_ms=ms)
-                for hour, one_of, ms in ((0, asked, 600.0), (2, fell, 2000.0), (5, asked, 900.0))
+                for hour, one_of, ms
+                in ((0, row_at, 600.0), (2, fell_at, 2000.0), (5, row_at, 900.0))
                 for query in ("hi", "kbli")]  # fmt: skip
-        await add(database, *rows, failed(noon + timedelta(hours=1)))
+        await store(database, *rows, failed(noon + timedelta(hours=1)))
         async with database.begin() as connection:
             await run(connection, "INSERT INTO slots (target, region, slot, worker, claimed_at, "
                       "finished_at) VALUES ('rag', 'local', :at, 'w1', :at, :at)", at=noon
@@ -70,8 +71,8 @@ async def left(database: Database) -> dict[str, object]:
         where = {"spend_hourly": "WHERE hour < :today", "spend_days": "WHERE day < :today"}
         statement = f"SELECT * FROM {table} {where.get(table, '')}"
         values = {"today": TODAY} if table in where else {}
-        found[table] = sorted(map(str, await ask(database, statement, **values)))
-    found["raw"] = sorted(map(str, await ask(
+        found[table] = sorted(map(str, await sql(database, statement, **values)))
+    found["raw"] = sorted(map(str, await sql(
         database, "SELECT slot, query, ttft_ms, answer_excerpt FROM observations"
     )))  # fmt: skip
     found["state"] = await one(database, "SELECT hours_until > :at, days_until, raw_since "
@@ -105,12 +106,12 @@ async def test_killed_anywhere_and_run_again_it_leaves_what_an_undisturbed_run_l
         if not killed(database_url, after_s=chance.uniform(0.02, 0.5)):
             break
         kills += 1
-    await add(database, asked(EIGHT + timedelta(minutes=7), ttft_ms=4000.0))
+    await store(database, row_at(EIGHT + timedelta(minutes=7), ttft_ms=4000.0))
     async with database.begin() as connection:  # late: recorded after its hour was rolled up
         await run(connection, "UPDATE observations SET recorded_at = now() WHERE slot = :at",
                   at=EIGHT + timedelta(minutes=7))  # fmt: skip
     kills += killed(database_url, after_s=0.15)
-    await roll(database, keep_raw=KEPT)
+    await roll_up_database(database, keep_raw=KEPT)
     disturbed = await left(database)
 
     assert kills > 2
@@ -124,8 +125,8 @@ async def test_killed_anywhere_and_run_again_it_leaves_what_an_undisturbed_run_l
         await run(connection, "INSERT INTO report_state DEFAULT VALUES")
         await run(connection, "DELETE FROM leases")
     await fill(database)
-    await add(database, asked(EIGHT + timedelta(minutes=7), ttft_ms=4000.0))
-    await roll(database, keep_raw=KEPT)
+    await store(database, row_at(EIGHT + timedelta(minutes=7), ttft_ms=4000.0))
+    await roll_up_database(database, keep_raw=KEPT)
     undisturbed = await left(database)
     for table, rows in undisturbed.items():
         assert disturbed[table] == rows, table
@@ -137,8 +138,8 @@ async def twice(prepare: Callable[[], Awaitable[None]]) -> None:
 
 
 async def test_partitions_are_made_again_without_harm(database: Database) -> None:
-    standing_in = watch(database)
+    standing_in = rollup_context(database)
     await twice(lambda: outage.prepare(standing_in))
-    names = await ask(database, "SELECT inhrelid::regclass::text FROM pg_inherits "
+    names = await sql(database, "SELECT inhrelid::regclass::text FROM pg_inherits "
                                 "WHERE inhparent = 'observations'::regclass")  # fmt: skip
     assert (f"observations_{TODAY:%Y_%m}",) in names

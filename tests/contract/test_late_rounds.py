@@ -12,9 +12,9 @@ from monitor.notifications import ConsoleNotifier
 from monitor.storage import Database, engine, leases
 from monitor.worker import probe_round
 from monitor.worker.scheduler import Worker, slot_of
+from tests.contract.open_context import open_context, settings
 from tests.contract.test_workers import turning
-from tests.contract.watching import settings, watching
-from tests.e2e.rig import rows
+from tests.e2e.worker_process import rows
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 EVERY = 6 * HOUR
@@ -31,7 +31,7 @@ def direct(monkeypatch: pytest.MonkeyPatch) -> None:
 async def started(database: Database, home: Path, url: str, *, late: timedelta) -> None:
     """A worker begins so long after its slot was due, and sees to it."""
     configured = settings(home, url, MONITOR_TARGETS__RAG__EVERY="6h")
-    async with watching(configured, database, ConsoleNotifier(io.StringIO())) as context:
+    async with open_context(configured, database, ConsoleNotifier(io.StringIO())) as context:
         one = Worker(context)
         one._catch_up(context.settings.targets["rag"], SLOT, late)
         await asyncio.gather(*one._late.values())
@@ -89,7 +89,7 @@ async def test_a_first_start_probes_at_once_however_long_the_interval(
 ) -> None:
     async with turning() as service:
         configured = settings(tmp_path, service.url, MONITOR_TARGETS__RAG__EVERY="30d")
-        async with watching(configured, database, ConsoleNotifier(io.StringIO())) as context:
+        async with open_context(configured, database, ConsoleNotifier(io.StringIO())) as context:
             life = asyncio.create_task(Worker(context).live())
             async with asyncio.timeout(60):
                 while service.asked < 2:  # noqa: ASYNC110
@@ -104,7 +104,7 @@ async def test_slots_that_passed_during_a_round_are_recorded_as_missed(
 ) -> None:
     async with turning() as service:
         configured = settings(tmp_path, service.url, MONITOR_TARGETS__RAG__EVERY="6h")
-        async with watching(configured, database, ConsoleNotifier(io.StringIO())) as context:
+        async with open_context(configured, database, ConsoleNotifier(io.StringIO())) as context:
             one = Worker(context)
             await claimed(database, SLOT - 3 * EVERY)
             one._last_slot["rag"] = SLOT - 3 * EVERY
@@ -131,7 +131,7 @@ async def test_a_server_that_answers_nothing_keeps_no_round_from_being_probed(
 
     async with turning() as service:
         configured = settings(tmp_path, service.url)
-        async with watching(configured, database, ConsoleNotifier(io.StringIO())) as context:
+        async with open_context(configured, database, ConsoleNotifier(io.StringIO())) as context:
             holders = [asyncio.create_task(hold()) for _ in range(engine.POOL_SIZE)]
             await asyncio.sleep(0.5)
 

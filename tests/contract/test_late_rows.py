@@ -10,9 +10,9 @@ import pytest
 from monitor.domain import Identity, Observation, Outcome
 from monitor.storage import Database
 from monitor.worker import evaluation, outage
-from tests.contract.watching import settings, watching
-from tests.e2e.rig import rows
-from tests.facts import HAIKU, observation
+from tests.contract.open_context import open_context, settings
+from tests.e2e.worker_process import rows
+from tests.example_data import HAIKU, observation
 
 EVERY = timedelta(minutes=10)
 FALLEN = {"identity": Identity.FALLBACK, "model_detected": HAIKU}
@@ -44,7 +44,7 @@ async def test_what_began_during_an_outage_of_the_database_has_its_true_since(
     database: Database, database_url: str, tmp_path: Path, rule: str, bad: dict[str, Any]
 ) -> None:
     good, fallen = rounds(minutes(181), minutes(61)), rounds(minutes(51), minutes(1), **bad)
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         await outage.keep(context, [*good, *fallen])  # all of them when the database is back
         assert await evaluation.evaluate(context)
     [[opened, since, first]] = rows(
@@ -60,7 +60,7 @@ async def test_what_was_over_before_its_rows_were_stored_is_not_announced(
 ) -> None:
     over = rounds(minutes(721), minutes(661), **bad)
     good = rounds(minutes(651), minutes(1))
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         await outage.keep(context, [*over, *good])
         await evaluation.evaluate(context)
     assert rows(database_url, "SELECT rule FROM incidents") == []
@@ -71,7 +71,7 @@ async def test_rows_of_hours_ago_that_nothing_followed_announce_nothing(
     database: Database, database_url: str, tmp_path: Path, bad: dict[str, Any]
 ) -> None:
     """A worker that was killed with rows in its spool starts again in the afternoon."""
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         await outage.keep(context, rounds(minutes(301), minutes(241), **bad))
         await evaluation.evaluate(context)
     assert rows(database_url, "SELECT rule FROM incidents") == []
@@ -82,7 +82,7 @@ async def test_a_probe_that_takes_more_than_five_minutes_is_judged(
 ) -> None:
     """Each row is stored when its deadline of eight minutes has passed."""
     hung = {**REFUSED, "outcome": Outcome.DEADLINE, "error": "deadline"}
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         await outage.keep(context, rounds(minutes(38), minutes(8), **hung))
         assert await evaluation.evaluate(context)
     assert rows(database_url, "SELECT rule FROM incidents") == [("down",)]

@@ -14,8 +14,8 @@ from sqlalchemy import text
 
 from monitor.storage import Database, leases
 from monitor.worker import evaluation, lease_keeper
-from tests.contract.watching import settings, watching
-from tests.e2e.rig import configuration, eventually, rows, service, worker
+from tests.contract.open_context import open_context, settings
+from tests.e2e.worker_process import configuration, eventually, rows, service, worker
 
 HOLDER = "SELECT holder, fence FROM leases WHERE name = 'evaluate' AND until > now()"
 
@@ -101,7 +101,7 @@ async def test_the_keeper_renews_what_jobs_took_until_they_no_longer_succeed(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     left = "SELECT until > now() + interval '5 seconds' FROM leases"
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         async with database.begin() as connection:
             assert (
                 await lease_keeper.hold(context, connection, "roll_up", keep=timedelta(hours=1))
@@ -126,7 +126,7 @@ async def test_an_evaluation_that_fails_does_not_keep_the_lease(
         raise RuntimeError
 
     monkeypatch.setattr(evaluation, "plan", fails)
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         with pytest.raises(TypeError):
             await evaluation.evaluate(context)
         assert not lease_keeper.held(context, "evaluate")
@@ -143,7 +143,7 @@ async def test_another_that_took_over_meanwhile_stops_what_was_read_before(
         return await real(*given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(evaluation, "_verdicts", while_it_reads)
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         assert not await evaluation.evaluate(context)
         assert not lease_keeper.held(context, "evaluate")
     assert rows(database_url, HOLDER) == [("w2", 1)]
@@ -155,11 +155,11 @@ from dataclasses import replace
 from pathlib import Path
 from monitor.worker import evaluation as judging
 from monitor.storage.engine import Database
-from tests.contract.watching import settings, watching
+from tests.contract.open_context import settings, open_context
 
 async def main():
     database = Database(sys.argv[1])
-    async with watching(settings(Path(sys.argv[2])), database) as watch:
+    async with open_context(settings(Path(sys.argv[2])), database) as watch:
         watch = replace(watch, worker="frozen")
         await judging.evaluate(watch)
         real = judging._written
@@ -196,7 +196,7 @@ async def test_a_worker_frozen_within_its_evaluation_is_replaced(
     assert frozen.stdout is not None
     try:
         assert await asyncio.to_thread(frozen.stdout.readline) == "here\n"
-        async with watching(settings(tmp_path), database) as context:
+        async with open_context(settings(tmp_path), database) as context:
             for _ in range(600):
                 await evaluation.evaluate(context)  # waits for no lock, and so raises nothing
                 if rows(database_url, HOLDER) == [("w1", 2)]:

@@ -10,7 +10,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.metrics import Metrics, http_endpoint
-from tests.facts import observation
+from tests.example_data import observation
 from tests.unit.test_metrics import target
 
 

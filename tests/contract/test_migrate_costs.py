@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import create_engine, text
 
 from monitor.storage import schema
-from tests.e2e.rig import rows
+from tests.e2e.worker_process import rows
 
 COLUMNS = ("target, query, model, identity, heard, answered, priced, answered_usd, probes, usd, "
            "unpriced, counted, prompt_tokens, answer_tokens")  # fmt: skip

@@ -12,8 +12,8 @@ from sqlalchemy.exc import IntegrityError
 
 from monitor.storage import REVISION, Database, SchemaUnknown, schema
 from tests.contract.cli import run
-from tests.contract.watching import CONFIGURATION
-from tests.e2e.rig import rows
+from tests.contract.open_context import CONFIGURATION
+from tests.e2e.worker_process import rows
 
 OURS = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
 

@@ -17,10 +17,10 @@ from monitor.storage.fingerprints import BaselineEpoch
 from monitor.storage.tables import observations as table
 from monitor.worker import evaluation
 from monitor.worker.context import WorkerContext
-from tests.contract.watching import settings, watching
-from tests.e2e.rig import rows
-from tests.facts import HAIKU, LLAMA, observation
-from tests.voices import QUERIES, said
+from tests.contract.open_context import open_context, settings
+from tests.e2e.worker_process import rows
+from tests.example_data import HAIKU, LLAMA, observation
+from tests.simulated_answers import QUERIES, simulated_answer
 
 EVERY, SECOND = timedelta(minutes=10), timedelta(seconds=1)
 TOLD = """
@@ -88,7 +88,7 @@ class Stream:
                 connection,
                 epoch,
                 query,
-                [said(SimulatedModel.HAIKU, query, 1)] * count,
+                [simulated_answer(SimulatedModel.HAIKU, query, 1)] * count,
                 model=model,
                 verified_by=verified_by,
             )
@@ -103,7 +103,7 @@ class Stream:
 async def stream(
     database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Stream]:
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         one = Stream(database, database_url, context)
         monkeypatch.setattr(WorkerContext, "now", staticmethod(lambda: one.now))
         yield one

@@ -15,10 +15,10 @@ import pytest
 from monitor import network_settings
 from monitor.domain import Ending, Outcome
 from monitor.probing.client import ProbeClient
-from tests.scripted import LAST, chunk, head, scripted
-from tests.wired import DONE, HI, judged, probed, says, watched
+from tests.scripted_server import LAST, chunk, head, scripted_server
+from tests.single_probe import DONE, HI, outcome_and_timing, probe_once, sse, target_at
 
-ANSWER = (head(), chunk(says(HI)), chunk(says(DONE)), LAST)
+ANSWER = (head(), chunk(sse(HI)), chunk(sse(DONE)), LAST)
 
 
 class Resolver:
@@ -50,14 +50,16 @@ async def test_names_that_hang_delay_no_other_name_and_no_work_in_threads(
     wire: ProbeClient, resolver: Resolver
 ) -> None:
     dead = [
-        asyncio.create_task(probed(wire, watched(f"http://n{nth % 4}.dead", connect_deadline=60)))
+        asyncio.create_task(
+            probe_once(wire, target_at(f"http://n{nth % 4}.dead", connect_deadline=60))
+        )
         for nth in range(40)
     ]
     async with asyncio.timeout(60):
         for _ in range(4):
             await asyncio.to_thread(resolver.hung.acquire)
-        async with scripted(*ANSWER) as server:
-            transcript = await probed(wire, watched(f"http://localhost:{server.port}"))
+        async with scripted_server(*ANSWER) as server:
+            transcript = await probe_once(wire, target_at(f"http://localhost:{server.port}"))
         assert transcript.ending is Ending.END
         assert await asyncio.to_thread(lambda: "written") == "written"
     assert not any(task.done() for task in dead)
@@ -70,11 +72,11 @@ async def test_names_that_hang_delay_no_other_name_and_no_work_in_threads(
 async def test_a_deadline_that_passes_costs_no_one_else_the_lookup(
     wire: ProbeClient, resolver: Resolver
 ) -> None:
-    impatient = watched("http://n.dead", connect_deadline=0.05)
-    waiting = asyncio.create_task(probed(wire, watched("http://n.dead", connect_deadline=60)))
+    impatient = target_at("http://n.dead", connect_deadline=0.05)
+    waiting = asyncio.create_task(probe_once(wire, target_at("http://n.dead", connect_deadline=60)))
     for _ in range(5):
-        transcript = await probed(wire, impatient)
-        assert judged(transcript, impatient)[0] is Outcome.DNS
+        transcript = await probe_once(wire, impatient)
+        assert outcome_and_timing(transcript, impatient)[0] is Outcome.DNS
     assert not waiting.done()
     resolver.released.set()
     assert "Temporary failure" in str((await waiting).detail)

@@ -12,15 +12,15 @@ import pytest
 
 from monitor.domain import Delivery, GiveUp, Sent, TryLater
 from monitor.notifications import NOTIFIERS
-from tests.contract.alerts import FIRING, RESOLVED, notice
-from tests.contract.channel_stand import (
+from tests.contract.channel_services import (
     STANDS,
-    ChannelStand,
-    ChannelTrouble,
-    made,
+    ChannelFailure,
+    ChannelService,
+    channel_service,
+    notifier_for,
     services,
-    stand_of,
 )
+from tests.contract.example_notices import FIRING, RESOLVED, notice
 
 LINE = "FIRING #42 ttft · nuzantara: over 1,200 ms"
 HOSTILE = "<!channel> @here & *b* <https://evil.example|x> [x](https://evil.example) \x1b[2J\u202e"
@@ -35,14 +35,14 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def stand(name: str) -> Iterator[ChannelStand]:
-    with stand_of(name) as found:
+def stand(name: str) -> Iterator[ChannelService]:
+    with channel_service(name) as found:
         yield found
 
 
 @every_channel
-async def test_a_notice_arrives_as_one_message(name: str, stand: ChannelStand) -> None:
-    assert isinstance(await made(name, stand).send(FIRING), Sent)
+async def test_a_notice_arrives_as_one_message(name: str, stand: ChannelService) -> None:
+    assert isinstance(await notifier_for(name, stand).send(FIRING), Sent)
     [message] = stand.messages()
     assert LINE in message
     assert "Median of the last 3 rounds, since 12:00 UTC." in message
@@ -50,8 +50,8 @@ async def test_a_notice_arrives_as_one_message(name: str, stand: ChannelStand) -
 
 
 @every_channel
-async def test_the_end_of_an_incident_arrives(name: str, stand: ChannelStand) -> None:
-    notifier = made(name, stand)
+async def test_the_end_of_an_incident_arrives(name: str, stand: ChannelService) -> None:
+    notifier = notifier_for(name, stand)
     opened = await notifier.send(FIRING)
     assert isinstance(opened, Sent)
     assert isinstance(await notifier.send(RESOLVED, reference=opened.reference), Sent)
@@ -59,22 +59,22 @@ async def test_the_end_of_an_incident_arrives(name: str, stand: ChannelStand) ->
 
 
 @every_channel
-async def test_a_quiet_notice_is_never_a_new_message(name: str, stand: ChannelStand) -> None:
-    assert await made(name, stand).send(replace(FIRING, quiet=True)) == Sent(None)
+async def test_a_quiet_notice_is_never_a_new_message(name: str, stand: ChannelService) -> None:
+    assert await notifier_for(name, stand).send(replace(FIRING, quiet=True)) == Sent(None)
     assert stand.messages() == []
 
 
 @every_channel
-async def test_a_repeated_notice_says_so(name: str, stand: ChannelStand) -> None:
-    await made(name, stand).send(replace(FIRING, repeated=True))
+async def test_a_repeated_notice_says_so(name: str, stand: ChannelService) -> None:
+    await notifier_for(name, stand).send(replace(FIRING, repeated=True))
     assert "You may see this message twice" in "\n".join(stand.messages())
 
 
 @every_channel
 async def test_the_runbook_is_a_command_or_the_configured_address(
-    name: str, stand: ChannelStand
+    name: str, stand: ChannelService
 ) -> None:
-    notifier = made(name, stand)
+    notifier = notifier_for(name, stand)
     await notifier.send(FIRING)
     await notifier.send(FIRING, runbook_url="https://example.com/runbook")
     shown = "\n".join(stand.messages())
@@ -83,8 +83,8 @@ async def test_the_runbook_is_a_command_or_the_configured_address(
 
 
 @every_channel
-async def test_foreign_text_arrives_as_text(name: str, stand: ChannelStand) -> None:
-    assert isinstance(await made(name, stand).send(notice(sentence=HOSTILE)), Sent)
+async def test_foreign_text_arrives_as_text(name: str, stand: ChannelService) -> None:
+    assert isinstance(await notifier_for(name, stand).send(notice(sentence=HOSTILE)), Sent)
     [message] = stand.messages()
     shown = "<!channel> @here & *b* <https://evil.example|x> [x](https://evil.example)"
     assert shown in message
@@ -92,25 +92,25 @@ async def test_foreign_text_arrives_as_text(name: str, stand: ChannelStand) -> N
 
 
 @every_channel
-async def test_a_notice_of_any_length_is_taken(name: str, stand: ChannelStand) -> None:
+async def test_a_notice_of_any_length_is_taken(name: str, stand: ChannelService) -> None:
     facts = {f"{number} {'l' * 90}": "f&" * 300 for number in range(24)}
     long = replace(notice(sentence="s" * 5_000), facts=facts)
     long = replace(long, number=None)  # its facts stand in the message
-    assert isinstance(await made(name, stand).send(long), Sent)
+    assert isinstance(await notifier_for(name, stand).send(long), Sent)
     assert "… and " in "\n".join(stand.messages())
 
 
 @every_channel
-async def test_a_check_sends_nothing(name: str, stand: ChannelStand) -> None:
-    found = await made(name, stand).check()
+async def test_a_check_sends_nothing(name: str, stand: ChannelService) -> None:
+    found = await notifier_for(name, stand).check()
     assert found.usable in (True, None)
     assert found.reason
     assert stand.messages() == []
 
 
 @every_channel
-async def test_a_picture_arrives_or_is_given_up(name: str, stand: ChannelStand) -> None:
-    notifier = made(name, stand)
+async def test_a_picture_arrives_or_is_given_up(name: str, stand: ChannelService) -> None:
+    notifier = notifier_for(name, stand)
     opened = await notifier.send(FIRING)
     assert isinstance(opened, Sent)
     delivery = await notifier.attach(opened.reference or "", b"\x89PNG\r\n", title="TTFT")
@@ -118,14 +118,14 @@ async def test_a_picture_arrives_or_is_given_up(name: str, stand: ChannelStand) 
     assert stand.pictures() == ([b"\x89PNG\r\n"] if notifier.attaches else [])
 
 
-async def met(name: str, stand: ChannelStand, trouble: ChannelTrouble) -> Delivery:
+async def met(name: str, stand: ChannelService, trouble: ChannelFailure) -> Delivery:
     stand.meet(trouble)
-    return await made(name, stand).send(FIRING)
+    return await notifier_for(name, stand).send(FIRING)
 
 
 @every_service
-async def test_a_rate_limit_makes_the_whole_channel_wait(name: str, stand: ChannelStand) -> None:
-    delivery = await met(name, stand, ChannelTrouble.RATE_LIMIT)
+async def test_a_rate_limit_makes_the_whole_channel_wait(name: str, stand: ChannelService) -> None:
+    delivery = await met(name, stand, ChannelFailure.RATE_LIMIT)
     assert isinstance(delivery, TryLater)
     assert delivery.after_s == stand.wait_s
     assert delivery.channel_wide
@@ -134,22 +134,22 @@ async def test_a_rate_limit_makes_the_whole_channel_wait(name: str, stand: Chann
 
 
 @every_service
-async def test_an_error_of_the_service_passes(name: str, stand: ChannelStand) -> None:
-    delivery = await met(name, stand, ChannelTrouble.SERVER_ERROR)
+async def test_an_error_of_the_service_passes(name: str, stand: ChannelService) -> None:
+    delivery = await met(name, stand, ChannelFailure.SERVER_ERROR)
     assert isinstance(delivery, TryLater)
     assert not delivery.channel_wide
 
 
 @every_service
-async def test_a_final_refusal_breaks_the_channel(name: str, stand: ChannelStand) -> None:
-    delivery = await met(name, stand, ChannelTrouble.REFUSAL)
+async def test_a_final_refusal_breaks_the_channel(name: str, stand: ChannelService) -> None:
+    delivery = await met(name, stand, ChannelFailure.REFUSAL)
     assert isinstance(delivery, GiveUp)
     assert delivery.channel_broken
 
 
 @every_service
-async def test_a_lost_reply_may_have_been_sent(name: str, stand: ChannelStand) -> None:
-    delivery = await met(name, stand, ChannelTrouble.LOST_REPLY)
+async def test_a_lost_reply_may_have_been_sent(name: str, stand: ChannelService) -> None:
+    delivery = await met(name, stand, ChannelFailure.LOST_REPLY)
     assert isinstance(delivery, TryLater)
     assert delivery.maybe_sent
     assert len(stand.messages()) == 1
@@ -157,16 +157,18 @@ async def test_a_lost_reply_may_have_been_sent(name: str, stand: ChannelStand) -
 
 @every_service
 async def test_a_service_that_is_down_was_not_sent_to(name: str) -> None:
-    with stand_of(name) as stand:
-        notifier = made(name, stand)
+    with channel_service(name) as stand:
+        notifier = notifier_for(name, stand)
     delivery = await notifier.send(FIRING)
     assert isinstance(delivery, TryLater)
     assert not delivery.maybe_sent
 
 
 @every_service
-async def test_the_loop_continues_while_the_service_is_slow(name: str, stand: ChannelStand) -> None:
-    sending = asyncio.create_task(met(name, stand, ChannelTrouble.SLOW))
+async def test_the_loop_continues_while_the_service_is_slow(
+    name: str, stand: ChannelService
+) -> None:
+    sending = asyncio.create_task(met(name, stand, ChannelFailure.SLOW))
     ticks = 0
     while not sending.done():
         await asyncio.sleep(0.01)
@@ -175,18 +177,18 @@ async def test_the_loop_continues_while_the_service_is_slow(name: str, stand: Ch
     assert isinstance(sending.result(), Sent)
 
 
-@pytest.mark.parametrize("trouble", [None, *ChannelTrouble], ids=str)
+@pytest.mark.parametrize("trouble", [None, *ChannelFailure], ids=str)
 @every_service
 async def test_no_result_or_log_line_holds_a_secret(
     name: str,
-    stand: ChannelStand,
-    trouble: ChannelTrouble | None,
+    stand: ChannelService,
+    trouble: ChannelFailure | None,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     if trouble is not None:
         stand.meet(trouble)
-    notifier = made(name, stand)
+    notifier = notifier_for(name, stand)
     shown = [repr(notifier), repr(await notifier.check())]
     shown += [repr(await notifier.send(FIRING)), caplog.text]
     if any(kind.secret for kind in NOTIFIERS[STANDS[name]].kinds().values()):

@@ -16,9 +16,9 @@ from monitor.notifications import ConsoleNotifier
 from monitor.storage import Database
 from monitor.worker import outage
 from monitor.worker.context import WorkerContext
-from tests.contract.watching import settings, watching
-from tests.e2e.rig import rows
-from tests.facts import observation
+from tests.contract.open_context import open_context, settings
+from tests.e2e.worker_process import rows
+from tests.example_data import observation
 
 STORED = "SELECT count(*) FROM observations"
 
@@ -79,7 +79,7 @@ async def test_an_outage_is_reported_once_from_memory_and_its_end_once(
 ) -> None:
     doors, screen = Doors(database_url), io.StringIO()
     async with (
-        watching(settings(tmp_path), database, ConsoleNotifier(screen)) as context,
+        open_context(settings(tmp_path), database, ConsoleNotifier(screen)) as context,
         minded(context, grace=timedelta(milliseconds=300)),
     ):
         await asyncio.to_thread(doors.close)
@@ -99,7 +99,7 @@ async def test_a_short_outage_is_nobodys_business(
 ) -> None:
     doors, screen = Doors(database_url), io.StringIO()
     async with (
-        watching(settings(tmp_path), database, ConsoleNotifier(screen)) as context,
+        open_context(settings(tmp_path), database, ConsoleNotifier(screen)) as context,
         minded(context, grace=timedelta(minutes=3)),
     ):
         await asyncio.to_thread(doors.close)
@@ -119,7 +119,7 @@ async def test_a_server_that_answers_but_takes_no_rows_is_away_too(
 ) -> None:
     doors, screen = Doors(database_url), io.StringIO()
     async with (
-        watching(settings(tmp_path), database, ConsoleNotifier(screen)) as context,
+        open_context(settings(tmp_path), database, ConsoleNotifier(screen)) as context,
         minded(context, grace=timedelta(milliseconds=300)),
     ):
         await asyncio.to_thread(doors.read_only, True)
@@ -135,7 +135,7 @@ async def test_a_row_the_database_refuses_costs_itself_alone(
 ) -> None:
     good = [observation(origin="manual") for _ in range(7)]
     bad = observation(origin="manual", cost_usd=Decimal("NaN"))
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         await outage.keep(context, [*good[:3], bad, *good[3:]])
         assert len(context.state.spool) == 0
     stored = rows(database_url, "SELECT id FROM observations")
@@ -150,7 +150,7 @@ async def test_rounds_that_end_together_store_each_row_once(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     new = [observation(origin="manual") for _ in range(40)]
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         await asyncio.gather(*(outage.keep(context, [one]) for one in new))
         assert len(context.state.spool) == 0
     assert rows(database_url, STORED) == [(40,)]

@@ -10,8 +10,8 @@ from sqlalchemy import text
 
 from monitor.domain import Delivery, GiveUp, Incident, Notice, NoticeStatus, Sent, TryLater
 from monitor.storage import Database, incident_rows, outbox
-from tests.e2e.rig import rows
-from tests.facts import NOON, notice
+from tests.e2e.worker_process import rows
+from tests.example_data import NOON, notice
 
 CHANNEL = "slack"
 

@@ -7,10 +7,10 @@ import pytest
 
 from monitor.storage import Database
 from monitor.worker import evaluation, probe_round
+from tests.contract.open_context import open_context, settings
 from tests.contract.test_probe_budget import nothing
-from tests.contract.watching import settings, watching
-from tests.e2e.rig import rows
-from tests.scripted import scripted, whole
+from tests.e2e.worker_process import rows
+from tests.scripted_server import full_reply, scripted_server
 
 SLOTS = "SELECT missed FROM slots ORDER BY slot"
 SEEN = "SELECT outcome, ttft_ms, fallback FROM observations"
@@ -23,11 +23,11 @@ async def test_a_round_that_is_throttled_ends_and_the_next_is_asked_when_the_ser
     database: Database, database_url: str, tmp_path: Path, wait_s: int, missed: str
 ) -> None:
     slot = datetime.now(UTC)
-    async with scripted(whole(429, b"slowly", ("Retry-After", str(wait_s)))) as server:
+    async with scripted_server(full_reply(429, b"slowly", ("Retry-After", str(wait_s)))) as server:
         configured = settings(tmp_path, server.url)
         rag = configured.targets["rag"]
         assert len(rag.queries) == 2
-        async with watching(configured, database) as context:
+        async with open_context(configured, database) as context:
             requested = [
                 await probe_round.run_round(context, rag, slot + nth * timedelta(minutes=10),
                                        between=nothing)
@@ -44,10 +44,10 @@ async def test_an_outage_announced_by_503_is_probed_on_whatever_its_retry_after_
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     slot = datetime.now(UTC)
-    async with scripted(whole(503, b"closed", ("Retry-After", "3600"))) as server:
+    async with scripted_server(full_reply(503, b"closed", ("Retry-After", "3600"))) as server:
         configured = settings(tmp_path, server.url)
         rag = configured.targets["rag"]
-        async with watching(configured, database) as context:
+        async with open_context(configured, database) as context:
             requested = [
                 await probe_round.run_round(context, rag, slot + nth * timedelta(minutes=5),
                                        between=nothing)
@@ -62,11 +62,11 @@ async def test_an_outage_announced_by_503_is_probed_on_whatever_its_retry_after_
 async def test_a_service_that_answers_429_for_ever_is_no_data(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    async with scripted(whole(429, b"slowly", ("Retry-After", "3600"))) as server:
+    async with scripted_server(full_reply(429, b"slowly", ("Retry-After", "3600"))) as server:
         configured = settings(tmp_path, server.url)
         rag = configured.targets["rag"]
         now = datetime.now(UTC)
-        async with watching(configured, database) as context:
+        async with open_context(configured, database) as context:
             context.state.began_s -= 31 * 60
             await probe_round.run_round(context, rag, now, between=nothing)
             await evaluation.evaluate(context)
@@ -81,10 +81,10 @@ async def test_a_service_that_answers_429_for_ever_is_no_data(
 async def test_an_absurd_retry_after_is_obeyed_for_an_hour_at_most(
     database: Database, database_url: str, tmp_path: Path, wait: str
 ) -> None:
-    async with scripted(whole(429, b"slowly", ("Retry-After", wait))) as server:
+    async with scripted_server(full_reply(429, b"slowly", ("Retry-After", wait))) as server:
         configured = settings(tmp_path, server.url)
         rag = configured.targets["rag"]
-        async with watching(configured, database) as context:
+        async with open_context(configured, database) as context:
             await probe_round.run_round(context, rag, datetime.now(UTC), between=nothing)
             left = context.state.backoff_until["rag"] - context.now()
             assert timedelta(minutes=50) < left <= timedelta(hours=1)
@@ -101,10 +101,10 @@ async def test_an_absurd_retry_after_is_obeyed_for_an_hour_at_most(
 async def test_a_retry_after_in_the_past_or_unreadable_costs_no_further_round(
     database: Database, tmp_path: Path, wait: str
 ) -> None:
-    async with scripted(whole(429, b"slowly", ("Retry-After", wait))) as server:
+    async with scripted_server(full_reply(429, b"slowly", ("Retry-After", wait))) as server:
         configured = settings(tmp_path, server.url)
         rag = configured.targets["rag"]
-        async with watching(configured, database) as context:
+        async with open_context(configured, database) as context:
             now = datetime.now(UTC)
             requested = [await probe_round.run_round(context, rag, now + nth * timedelta(minutes=5),
                                             between=nothing) for nth in range(2)]  # fmt: skip
@@ -114,7 +114,7 @@ async def test_a_retry_after_in_the_past_or_unreadable_costs_no_further_round(
 async def test_being_asked_to_wait_for_one_target_spares_no_other(
     database: Database, tmp_path: Path
 ) -> None:
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         rag = context.settings.targets["rag"]
         context.state.backoff_until["another"] = datetime.now(UTC) + timedelta(hours=1)
         reason, queries = await probe_round._admitted(context, rag, datetime.now(UTC))

@@ -14,7 +14,7 @@ from monitor.notifications.slack.bot import SlackBot
 from monitor.notifications.slack.render import render
 from monitor.notifications.slack.webhook import SlackWebhook
 from monitor.simulator.slack_server import SlackServer
-from tests.contract.alerts import FIRING, RESOLVED, SECRET, TOKEN, notice
+from tests.contract.example_notices import FIRING, RESOLVED, SECRET, TOKEN, notice
 
 QUIET = replace(FIRING, quiet=True)
 

@@ -10,9 +10,9 @@ from monitor.accounts import ACCOUNTS
 from monitor.storage import Database
 from monitor.worker import account_polling, evaluation
 from monitor.worker.context import WorkerState
-from tests.contract.provider import provider, reply
-from tests.contract.watching import settings, watching
-from tests.e2e.rig import rows
+from tests.contract.open_context import open_context, settings
+from tests.contract.provider_api import provider, reply
+from tests.e2e.worker_process import rows
 
 READINGS = "SELECT provider, state, spent_today_usd::text FROM account_readings ORDER BY id"
 KEY = {"data": {"usage_daily": 0.5, "limit_remaining": None, "expires_at": None}}
@@ -41,7 +41,7 @@ async def test_each_account_is_read_and_kept_whatever_the_others_say(
         provider(reply(200, COSTS)) as openai,
     ):
         given = keys(openrouter.address, anthropic.address, openai.address)
-        async with watching(settings(tmp_path, **given), database) as context:
+        async with open_context(settings(tmp_path, **given), database) as context:
             assert await account_polling.poll(context) == 3
     assert rows(database_url, READINGS) == [
         ("openrouter", "ok", "0.500000000000"),
@@ -59,7 +59,7 @@ async def test_the_key_of_each_account_leads_to_a_stored_reading(
     async with provider(reply(200, body)) as served:
         given = {ACCOUNTS[name].key_variable: "canary-0815"}
         given[f"{name.upper()}_BASE_URL"] = served.address
-        async with watching(settings(tmp_path, **given), database) as context:
+        async with open_context(settings(tmp_path, **given), database) as context:
             assert await account_polling.poll(context) == 1
     assert rows(database_url, READINGS) == [(name, "ok", spent)]
 
@@ -69,7 +69,7 @@ async def test_who_asks_us_to_wait_is_not_asked_and_the_others_are(
 ) -> None:
     async with provider(THROTTLED) as openrouter, provider(reply(200, CENTS)) as anthropic:
         given = keys(openrouter.address, anthropic.address)
-        async with watching(settings(tmp_path, **given), database) as context:
+        async with open_context(settings(tmp_path, **given), database) as context:
             assert [await account_polling.poll(context) for _ in range(3)] == [2, 1, 1]
     assert (len(openrouter.asked), len(anthropic.asked)) == (1, 3)
 
@@ -77,7 +77,7 @@ async def test_who_asks_us_to_wait_is_not_asked_and_the_others_are(
 async def test_one_worker_reads_the_accounts(database: Database, tmp_path: Path) -> None:
     async with (
         provider(reply(200, KEY)) as openrouter,
-        watching(settings(tmp_path, **keys(openrouter.address)), database) as context,
+        open_context(settings(tmp_path, **keys(openrouter.address)), database) as context,
     ):
         other = replace(context, worker="w2", state=WorkerState())
         read = [await account_polling.poll(one) for one in (context, other, context, other)]
@@ -85,7 +85,7 @@ async def test_one_worker_reads_the_accounts(database: Database, tmp_path: Path)
 
 
 async def test_without_a_key_no_one_is_asked(database: Database, tmp_path: Path) -> None:
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         assert await account_polling.poll(context) == 0
 
 
@@ -95,7 +95,7 @@ async def test_a_rejected_key_is_reported_with_the_reading_that_finds_it(
     refused = reply(401, {"error": {"message": "canary-0815 expired"}})
     async with (
         provider(refused) as openrouter,
-        watching(settings(tmp_path, **keys(openrouter.address)), database) as context,
+        open_context(settings(tmp_path, **keys(openrouter.address)), database) as context,
     ):
         await account_polling.poll(context)
         await evaluation.evaluate(context)

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from monitor.storage import Database, observations, outbox
 from monitor.storage.report_queries import read_only_rows
 from monitor.storage.schema import REVISION, migrate, revision
-from tests.facts import observation
+from tests.example_data import observation
 from tests.pooler import pooled
 
 SET_HERE = "SELECT current_setting('{}')"

@@ -9,10 +9,10 @@ import pytest
 from monitor.domain import Observation
 from monitor.storage import Database, observations
 from monitor.worker import probe_round
+from tests.contract.open_context import open_context, settings
 from tests.contract.test_outage import Doors
-from tests.contract.watching import settings, watching
-from tests.e2e.rig import rows
-from tests.facts import observation
+from tests.e2e.worker_process import rows
+from tests.example_data import observation
 
 LIMITS = {"MONITOR_PROBES__DAILY_BUDGET_USD": "0.50", "MONITOR_PROBES__MAX_PER_DAY": "10"}
 USED_UP = "the daily probe budget is used up"
@@ -38,7 +38,7 @@ async def test_a_worker_that_was_just_started_counts_what_others_spent(
 ) -> None:
     async with database.begin() as connection:
         await observations.add(connection, [spending(usd) for usd in spent])
-    async with watching(settings(tmp_path, **LIMITS), database) as context:
+    async with open_context(settings(tmp_path, **LIMITS), database) as context:
         assert (await probe_round.before_probe(context, context.settings.targets["rag"]))[
             0
         ] == reason
@@ -54,7 +54,7 @@ async def test_when_it_is_used_up_no_probe_goes_out_and_the_round_says_why(
     async with database.begin() as connection:
         await observations.add(connection, [spending("0.50")])
     slot = datetime.now(UTC)
-    async with watching(settings(tmp_path, **LIMITS), database) as context:
+    async with open_context(settings(tmp_path, **LIMITS), database) as context:
         rag = context.settings.targets["rag"]
         assert len(await probe_round.run_round(context, rag, slot, between=nothing)) == 0
     assert rows(database_url, "SELECT missed FROM slots") == [(USED_UP,)]
@@ -65,7 +65,7 @@ async def test_it_goes_on_with_the_next_day(database: Database, tmp_path: Path) 
     yesterday = midnight - timedelta(seconds=1)
     async with database.begin() as connection:
         await observations.add(connection, [spending("0.50", at=yesterday)])
-    async with watching(settings(tmp_path, **LIMITS), database) as context:
+    async with open_context(settings(tmp_path, **LIMITS), database) as context:
         assert (await probe_round.before_probe(context, context.settings.targets["rag"]))[0] is None
 
 
@@ -75,7 +75,7 @@ async def test_while_the_database_is_away_what_it_said_last_and_what_waits_for_i
     doors = Doors(database_url)
     async with database.begin() as connection:
         await observations.add(connection, [spending("0.30")])
-    async with watching(settings(tmp_path, **LIMITS), database) as context:
+    async with open_context(settings(tmp_path, **LIMITS), database) as context:
         target = context.settings.targets["rag"]
         assert (await probe_round.before_probe(context, target))[0] is None
         doors.close()

@@ -12,11 +12,11 @@ from monitor.identity.fingerprint.features import AnswerText
 from monitor.identity.fingerprint.tracker import TrackerState
 from monitor.storage import Database, baseline_answers, fingerprints
 from monitor.worker import probe_round
+from tests.contract.open_context import open_context
 from tests.contract.test_probe_budget import nothing
 from tests.contract.test_token_accounting import LLAMA, OURS, settings, stream
-from tests.contract.watching import watching
-from tests.counts import prose
-from tests.scripted import LAST, head, scripted
+from tests.scripted_server import LAST, head, scripted_server
+from tests.toy_tokenizers import prose
 
 QUERIES = tuple(Query(id=f"q{n}", text=f"Question {n}?") for n in range(4))
 
@@ -45,10 +45,10 @@ async def test_a_probe_takes_one_read_before_it_and_one_transaction_after_it(
     database: Database, tmp_path: Path
 ) -> None:
     await baseline(database)
-    async with scripted(head(), stream(100, OURS), LAST) as server:
+    async with scripted_server(head(), stream(100, OURS), LAST) as server:
         configured = settings(tmp_path, server.url)
         target = replace(configured.targets["rag"], queries=QUERIES)
-        async with watching(configured, database) as context:
+        async with open_context(configured, database) as context:
             found = counted(database)
             slot = datetime.now(UTC)
             assert len(await probe_round.run_round(context, target, slot, between=nothing)) == 4

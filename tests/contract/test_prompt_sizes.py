@@ -9,7 +9,7 @@ from monitor.cli import check_details
 from monitor.domain import CostSource, Query
 from monitor.storage import Database
 from monitor.storage.baseline_answers import sizes
-from tests.contract.past import RAG, add, asked, run
+from tests.contract.past_day import RAG, row_at, run, store
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -23,8 +23,8 @@ async def said(database: Database, configured: int | None) -> str:
 
 
 async def learnt(database: Database, tokens: int) -> None:
-    probe = asked(NOW, cost_source=CostSource.ESTIMATED, prompt_tokens=30)
-    await add(database, probe)
+    probe = row_at(NOW, cost_source=CostSource.ESTIMATED, prompt_tokens=30)
+    await store(database, probe)
     async with database.begin() as connection:
         await run(
             connection, "INSERT INTO receipts (generation, observation, slot, due_at, settled_at, "
@@ -45,7 +45,7 @@ async def test_an_unknown_size_is_a_warning(database: Database) -> None:
 
 
 async def test_what_the_service_reports_outranks_what_is_configured(database: Database) -> None:
-    await add(database, *(asked(NOW, origin="burst", prompt_tokens=n) for n in (1140, 1160)))
+    await store(database, *(row_at(NOW, origin="burst", prompt_tokens=n) for n in (1140, 1160)))
     assert await said(database, 680) == (
         "ok      prompt size of rag/hi: 1150 tokens, reported by the service (mean of 2 answers "
         "in 7 days)"

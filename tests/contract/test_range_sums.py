@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from monitor.domain import Identity, Observation
 from monitor.storage import Database, observations
-from tests.contract.past import RAG, TODAY, add, ask, asked, fell, one, roll
+from tests.contract.past_day import RAG, TODAY, fell_at, one, roll_up_database, row_at, sql, store
 
 LOW, HIGH = Decimal("0.000131"), Decimal("0.002467123457")
 FIRST, SECOND = TODAY - timedelta(days=5), TODAY - timedelta(days=4)
@@ -29,7 +29,7 @@ def unknown(at: datetime, query: str = "hi", **changes: Any) -> Observation:
     nothing = {"identity": Identity.UNKNOWN, "model_detected": None, "cost_usd": None,
                "cost_source": None, "cost_reason": "the model could not be identified",
                "rates": {}}  # fmt: skip
-    return asked(at, query, **nothing | changes)
+    return row_at(at, query, **nothing | changes)
 
 
 def changed(at: datetime, query: str = "hi", **changes: Any) -> Observation:
@@ -41,7 +41,7 @@ def changed(at: datetime, query: str = "hi", **changes: Any) -> Observation:
 
 def across_midnight() -> Sequence[Observation]:
     """Rounds every half hour from 20:00 to 04:00, in turn by every kind there is."""
-    kinds = (asked, changed, fell, changed, changed, asked, unknown)
+    kinds = (row_at, changed, fell_at, changed, changed, row_at, unknown)
     begin = SECOND - timedelta(hours=4)
     rows = []
     for nth in range(16):
@@ -95,9 +95,9 @@ def of_traffic(rows: Sequence[Observation], day: datetime) -> tuple[Decimal, Dec
 
 async def test_every_sum_holds_both_ends_across_a_midnight(database: Database) -> None:
     rows = across_midnight()
-    await add(database, *rows)
-    await roll(database)
-    found = await ask(database, SPENT)
+    await store(database, *rows)
+    await roll_up_database(database)
+    found = await sql(database, SPENT)
     for day, probes, probes_high, spent, spent_high, at_least in found:
         by_hand = of_probes(rows, day)
         assert (probes, probes_high, at_least) == by_hand, day
@@ -107,7 +107,7 @@ async def test_every_sum_holds_both_ends_across_a_midnight(database: Database) -
         assert abs(spent - by_hand.low - traffic[0]) < near
         assert abs(spent_high - by_hand.high - traffic[1]) < near
     assert [day for day, *_ in found] == [FIRST.date(), SECOND.date()]
-    for day, total, low, high, ranged, at_least in await ask(database, PER_QUERY):
+    for day, total, low, high, ranged, at_least in await sql(database, PER_QUERY):
         by_hand = of_probes(rows, day)
         exact = sum(row.cost_usd or 0 for row in rows if row.slot.date() == day)
         whole = sum(
@@ -119,9 +119,9 @@ async def test_every_sum_holds_both_ends_across_a_midnight(database: Database) -
 
 
 async def test_a_day_of_unknown_models_alone_is_no_day_of_nothing(database: Database) -> None:
-    await add(database, *(changed(FIRST + n * timedelta(hours=1)) for n in range(24)))
-    await roll(database)
-    day, _ = await ask(database, SPENT)
+    await store(database, *(changed(FIRST + n * timedelta(hours=1)) for n in range(24)))
+    await roll_up_database(database)
+    day, _ = await sql(database, SPENT)
     assert day[1:3] == (24 * LOW, 24 * HIGH)
     both = tuple(round(usd, 8) for usd in day[3:5])  # slices of traffic are rounded
     assert both == (round(72 * LOW, 8), round(72 * HIGH, 8)), "48 queries of traffic besides"
@@ -132,8 +132,8 @@ async def test_a_day_of_unknown_models_alone_is_no_day_of_nothing(database: Data
 
 
 async def test_known_models_alone_have_no_margin(database: Database) -> None:
-    await add(database, asked(FIRST), fell(FIRST, "kbli"))
-    await roll(database)
+    await store(database, row_at(FIRST), fell_at(FIRST, "kbli"))
+    await roll_up_database(database)
     same = await one(database, "SELECT bool_and(spent_usd = spent_high_usd AND probes_usd = "
                                "probes_high_usd AND traffic_usd = traffic_high_usd), "
                                "sum(probes_usd) FROM report.spend_daily")  # fmt: skip
@@ -141,19 +141,19 @@ async def test_known_models_alone_have_no_margin(database: Database) -> None:
 
 
 async def test_a_late_row_moves_both_ends(database: Database) -> None:
-    await add(database, changed(FIRST))
-    await roll(database)
+    await store(database, changed(FIRST))
+    await roll_up_database(database)
     async with database.begin() as connection:
         await observations.add(connection, [changed(FIRST + timedelta(minutes=5))])
-    await roll(database)
-    assert (await ask(database, SPENT))[0][1:3] == (2 * LOW, 2 * HIGH)
+    await roll_up_database(database)
+    assert (await sql(database, SPENT))[0][1:3] == (2 * LOW, 2 * HIGH)
 
 
 async def test_ranges_outlive_the_raw_rows(database: Database) -> None:
-    await add(database, *across_midnight())
-    await roll(database)
-    before = await ask(database, SPENT), await ask(database, PER_QUERY)
-    await roll(database, keep_raw=timedelta(days=2))
+    await store(database, *across_midnight())
+    await roll_up_database(database)
+    before = await sql(database, SPENT), await sql(database, PER_QUERY)
+    await roll_up_database(database, keep_raw=timedelta(days=2))
     assert await one(database, "SELECT count(*) FROM observations") == (0,)
-    await roll(database, keep_raw=timedelta(days=2))
-    assert (await ask(database, SPENT), await ask(database, PER_QUERY)) == before
+    await roll_up_database(database, keep_raw=timedelta(days=2))
+    assert (await sql(database, SPENT), await sql(database, PER_QUERY)) == before

@@ -22,7 +22,8 @@ from monitor.notifications.slack.webhook import SlackWebhook
 from monitor.simulator.slack_server import SlackReplyStep
 from monitor.storage import Database, incident_rows
 from monitor.worker.reaction_polling import CHART_TRIES, MOST_MESSAGES, NAME_TRIES
-from tests.contract.answers import (
+from tests.contract.cli import Ended, call
+from tests.contract.incident_answers import (
     ANA,
     BELL,
     BEN,
@@ -31,14 +32,13 @@ from tests.contract.answers import (
     EYES,
     HOUR,
     MINUTE,
-    Answering,
-    bot,
-    inbox,
+    AnsweredSlackIncident,
+    local_slack,
+    slack_bot,
 )
-from tests.contract.cli import Ended, call
-from tests.contract.watching import deliver, settings, watching
+from tests.contract.open_context import deliver, open_context, settings
 
-Opened = Callable[..., AbstractAsyncContextManager[Answering]]
+Opened = Callable[..., AbstractAsyncContextManager[AnsweredSlackIncident]]
 ACKNOWLEDGED = "Acknowledged by @ana; reminders stop."
 DAY, OK = timedelta(days=1), SlackReplyStep()
 
@@ -49,17 +49,17 @@ def opened(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
     @asynccontextmanager
-    async def answering(*marks: str, **given: Any) -> AsyncIterator[Answering]:
-        with inbox(**given) as slack:
-            async with watching(settings(tmp_path), database, bot(slack)) as context:
-                found = Answering(context, slack)
+    async def answering(*marks: str, **given: Any) -> AsyncIterator[AnsweredSlackIncident]:
+        with local_slack(**given) as slack:
+            async with open_context(settings(tmp_path), database, slack_bot(slack)) as context:
+                found = AnsweredSlackIncident(context, slack)
                 await found.judge(*(marks or ["+ttft"]))
                 yield found
 
     return answering
 
 
-async def acknowledged(found: Answering) -> list[tuple[Any, ...]]:
+async def acknowledged(found: AnsweredSlackIncident) -> list[tuple[Any, ...]]:
     return await found.rows(
         "SELECT number, acknowledged_by, acknowledged_at IS NOT NULL FROM report.incidents "
         "ORDER BY number"
@@ -432,7 +432,7 @@ async def test_every_channel_that_knows_the_incident_learns_who_takes_care_of_it
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with inbox() as slack, inbox() as other, inbox() as late:
+    with local_slack() as slack, local_slack() as other, local_slack() as late:
         more = [
             Channel(name="hook", notifier=SlackWebhook(other.webhook_url)),
             Channel(
@@ -441,8 +441,8 @@ async def test_every_channel_that_knows_the_incident_learns_who_takes_care_of_it
                 accepts=ChannelFilter(rules=frozenset({"spend"})),
             ),
         ]
-        async with watching(settings(tmp_path), database, bot(slack), *more) as context:
-            found = Answering(context, slack)
+        async with open_context(settings(tmp_path), database, slack_bot(slack), *more) as context:
+            found = AnsweredSlackIncident(context, slack)
             await found.judge("+ttft")
             slack.react(ANA, EYES)
             await found.poll()
@@ -469,11 +469,11 @@ async def test_what_comes_back_after_its_end_is_no_longer_acknowledged(opened: O
 async def test_two_workers_take_an_answer_once(opened: Opened, tmp_path: Path) -> None:
     async with opened() as found:
         other_inbox = found.inbox
-        async with watching(
-            settings(tmp_path), found.context.database, bot(other_inbox)
+        async with open_context(
+            settings(tmp_path), found.context.database, slack_bot(other_inbox)
         ) as context:
             object.__setattr__(context, "worker", "w2")
-            other = Answering(context, other_inbox)
+            other = AnsweredSlackIncident(context, other_inbox)
             found.inbox.react(ANA, EYES)
             for worker in (found, other, found, other):
                 await worker.poll()
@@ -557,10 +557,10 @@ async def test_a_webhook_receives_an_acknowledgement_as_a_message(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with inbox() as slack:
+    with local_slack() as slack:
         hook = SlackWebhook(slack.webhook_url)
-        async with watching(settings(tmp_path), database, hook) as context:
-            found = Answering(context, slack)
+        async with open_context(settings(tmp_path), database, hook) as context:
+            found = AnsweredSlackIncident(context, slack)
             await found.judge("+ttft")
             given = {"SLACK_WEBHOOK_URL": slack.webhook_url}
             await asyncio.to_thread(

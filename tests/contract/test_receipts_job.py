@@ -34,10 +34,10 @@ from monitor.storage import (
 from monitor.worker import account_polling as job
 from monitor.worker import rederivation
 from monitor.worker.context import WorkerContext
-from tests.contract.provider import Asked, Dripped, Provider, provider, reply
-from tests.contract.watching import settings, watching
-from tests.e2e.rig import rows
-from tests.facts import HAIKU, LLAMA, observation
+from tests.contract.open_context import open_context, settings
+from tests.contract.provider_api import Provider, ProviderRequest, SlowReply, provider, reply
+from tests.e2e.worker_process import rows
+from tests.example_data import HAIKU, LLAMA, observation
 
 CANARY = "sk-or-canary-7d1f"
 GENERATION = "gen-1763800000-AbC"
@@ -67,7 +67,7 @@ async def served(
         configured = settings(
             home, OPENROUTER_API_KEY=CANARY, OPENROUTER_BASE_URL=account.address + "/api/v1"
         )
-        async with watching(configured, database) as context:
+        async with open_context(configured, database) as context:
             yield context, account
 
 
@@ -228,7 +228,7 @@ async def test_a_slow_provider_holds_no_one_up_for_long(
 ) -> None:
     monkeypatch.setattr("monitor.worker.account_polling.READ_TIMEOUT_S", 0.3)
     await store(database, *several(3))
-    slow = Dripped(reply(body={"data": RECORD}))
+    slow = SlowReply(reply(body={"data": RECORD}))
     async with served(database, tmp_path, slow) as (context, account):
         await job.fetch_receipts(context)
     assert len(account.asked) == 1
@@ -287,7 +287,7 @@ async def test_without_a_key_no_one_is_asked(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     await store(database, answered())
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         assert await job.fetch_receipts(context) == 0
     assert rows(database_url, STATE) == []
 
@@ -339,7 +339,7 @@ async def test_two_records_of_one_answer_contradict_and_add_up(
     both = tuple(Claim(ClaimKind.FIELD, "id", f"gen-{i}") for i in (1, 2))
     await store(database, answered(claims=both))
 
-    def reported(requested: Asked) -> bytes:
+    def reported(requested: ProviderRequest) -> bytes:
         model = LLAMA if requested.path.endswith("gen-1") else HAIKU
         return reply(body={"data": {**RECORD, "model": model}})
 

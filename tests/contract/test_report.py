@@ -15,10 +15,10 @@ from monitor.reports.page_data import ReportPage
 from monitor.reports.timeline import runs
 from monitor.storage import Database, incident_rows, observations, report_data
 from monitor.worker import report_page
-from tests.contract.watching import settings
-from tests.facts import HAIKU, LLAMA, observation
-from tests.marks import incident
-from tests.seeds import seed
+from tests.contract.open_context import settings
+from tests.example_data import HAIKU, LLAMA, observation
+from tests.example_history import seed_history
+from tests.probe_notation import incident
 
 TEN = timedelta(minutes=10)
 
@@ -42,7 +42,7 @@ async def counted(database: Database, statement: str) -> tuple[int, ...]:
 async def test_raw_rows_hours_and_days_agree(
     database: Database, tmp_path: Path, length: timedelta, step: timedelta
 ) -> None:
-    await seed(database, hours=23)
+    await seed_history(database, hours=23)
     found = await page(database, tmp_path, length, whole=True)
     (rag,) = found.targets
     probes, failed, fell = await counted(
@@ -66,7 +66,7 @@ async def test_raw_rows_hours_and_days_agree(
 async def test_a_span_begins_with_the_data_there_is(
     database: Database, tmp_path: Path, length: timedelta
 ) -> None:
-    await seed(database, hours=23)
+    await seed_history(database, hours=23)
     found = await page(database, tmp_path, length)
     assert timedelta(hours=22) < found.until - found.since < timedelta(hours=25)
     assert (found.targets[0].step, found.bar) == (TEN, timedelta(hours=1))
@@ -76,7 +76,7 @@ async def test_a_span_begins_with_the_data_there_is(
 
 
 async def test_a_good_and_a_bad_answer_are_found(database: Database, tmp_path: Path) -> None:
-    await seed(database, hours=23)
+    await seed_history(database, hours=23)
     async with database.begin() as connection:
         await connection.execute(text(
             "UPDATE observations SET answer_excerpt = identity || ' speaks' WHERE pieces > 0"
@@ -113,7 +113,7 @@ async def test_the_last_round_is_found_whole(database: Database, tmp_path: Path)
 async def test_a_gap_has_no_entry_and_degraded_samples_are_left_out(
     database: Database, tmp_path: Path
 ) -> None:
-    await seed(database, hours=23)
+    await seed_history(database, hours=23)
     found = (await page(database, tmp_path, timedelta(days=1))).targets[0]
     steps = sorted({p.at for p in found.ttft})
     gaps = [later - at for at, later in pairwise(steps) if later - at > TEN]
@@ -123,7 +123,7 @@ async def test_a_gap_has_no_entry_and_degraded_samples_are_left_out(
 
 
 async def test_phases_follow_one_another(database: Database, tmp_path: Path) -> None:
-    await seed(database, hours=2)
+    await seed_history(database, hours=2)
     hi = (await page(database, tmp_path, timedelta(days=1))).targets[0].queries[0]
     assert (hi.dns_ms, hi.tcp_ms, hi.tls_ms, hi.head_ms) == (2, 23, 20, 40)
     assert hi.text_ms is not None
@@ -131,7 +131,7 @@ async def test_phases_follow_one_another(database: Database, tmp_path: Path) -> 
 
 
 async def test_costs_and_models_are_named(database: Database, tmp_path: Path) -> None:
-    await seed(database, hours=23)
+    await seed_history(database, hours=23)
     rag = (await page(database, tmp_path, timedelta(days=1))).targets[0]
     assert {(c.query, c.model, c.mean_usd) for c in rag.costs} == {
         (query, model, usd) for query in ("hi", "kbli")
@@ -160,7 +160,7 @@ async def test_spend_counts_what_each_day_was_judged_by(database: Database, tmp_
 async def test_incidents_of_the_span_are_listed_with_their_limits(
     database: Database, tmp_path: Path
 ) -> None:
-    await seed(database, hours=2)
+    await seed_history(database, hours=2)
     (notified,) = (await page(database, tmp_path, timedelta(days=1))).incidents
     assert (notified.rule, notified.scope, notified.peak, notified.limit) == (
         "fallback",

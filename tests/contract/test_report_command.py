@@ -14,16 +14,16 @@ from monitor.pricing.book import price_book
 from monitor.storage import Database, schema
 from monitor.storage.engine import address
 from monitor.worker import daily_spend
-from tests.contract.past import add, asked, one
-from tests.contract.watching import settings
-from tests.seeds import seed
+from tests.contract.open_context import settings
+from tests.contract.past_day import one, row_at, store
+from tests.example_history import seed_history
 
 
 @pytest.fixture
 def seeded(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fill() -> None:
         database = Database(database_url)
-        await seed(database, hours=12)
+        await seed_history(database, hours=12)
         await database.close()
 
     asyncio.run(fill())
@@ -110,7 +110,7 @@ def test_spend_is_of_now_though_no_one_rolled_up(
 ) -> None:
     async def spent() -> tuple[datetime, tuple[object, ...]]:
         database, now = Database(database_url), datetime.now(UTC)
-        await add(database, asked(now, cost_usd=Decimal("0.7")))
+        await store(database, row_at(now, cost_usd=Decimal("0.7")))
         assert await daily_spend.compute_recent_days(
             database, settings(tmp_path), price_book({}, same=identity.same), now=now
         )

@@ -9,19 +9,19 @@ import pytest
 
 from monitor.domain import CostSource
 from monitor.storage import Database, observations, rollup_rows
-from tests.contract.past import (
+from tests.contract.past_day import (
     EIGHT,
     HALF_HOUR,
     YESTERDAY,
-    add,
-    ask,
-    asked,
+    day_rows,
     one,
-    roll,
+    roll_up_database,
+    row_at,
     run,
-    yesterday,
+    sql,
+    store,
 )
-from tests.facts import HAIKU, LLAMA
+from tests.example_data import HAIKU, LLAMA
 
 HOUR = timedelta(hours=1)
 RATES = {"input": "0.20", "output": "0.60"}
@@ -35,11 +35,11 @@ def charged(at: datetime, **changes: Any) -> Any:
     """1,000 tokens in, 500 out: $0.0005 by the rates, $0.0006 as the provider charged it."""
     ordinary: dict[str, Any] = {"prompt_tokens": 1000, "answer_tokens": 500, "rates": RATES,
                 "cost_usd": Decimal("0.0006"), "cost_source": CostSource.PROVIDER}  # fmt: skip
-    return asked(at, **ordinary | changes)
+    return row_at(at, **ordinary | changes)
 
 
 async def test_one_answer_has_its_cost_per_token_beside_the_list_price(database: Database) -> None:
-    await add(database, charged(EIGHT))
+    await store(database, charged(EIGHT))
     found = await one(
         database,
         "SELECT cost_per_1k_tokens_usd, list_cost_per_1k_tokens_usd, list_cost_usd, "
@@ -64,16 +64,16 @@ async def test_one_answer_has_its_cost_per_token_beside_the_list_price(database:
 async def test_the_list_price_takes_each_token_at_its_own_rate(
     database: Database, tokens: Any, rates: dict[str, str], list_usd: str | None
 ) -> None:
-    await add(database, charged(EIGHT, rates=RATES | rates, **tokens))
+    await store(database, charged(EIGHT, rates=RATES | rates, **tokens))
     [found] = await one(database, "SELECT list_cost_usd FROM report.observations")
     assert found == (None if list_usd is None else Decimal(list_usd))
 
 
 async def test_no_tokens_or_no_cost_is_no_cost_per_token(database: Database) -> None:
     nothing = {"cost_usd": None, "cost_source": None}
-    await add(database, charged(EIGHT, answer_tokens=None), charged(EIGHT + HALF_HOUR, **nothing),
+    await store(database, charged(EIGHT, answer_tokens=None), charged(EIGHT + HALF_HOUR, **nothing),
               charged(EIGHT + HOUR, prompt_tokens=0, answer_tokens=0))  # fmt: skip
-    found = await ask(database, "SELECT cost_per_1k_tokens_usd FROM report.observations")
+    found = await sql(database, "SELECT cost_per_1k_tokens_usd FROM report.observations")
     assert found == [(None,)] * 3
 
 
@@ -82,14 +82,14 @@ async def test_no_tokens_or_no_cost_is_no_cost_per_token(database: Database) -> 
 async def test_means_per_token_are_weighed_over_rows_that_have_both(
     database: Database, view: str, rolled: bool
 ) -> None:
-    await add(
+    await store(
         database, charged(EIGHT), charged(EIGHT + HOUR, prompt_tokens=8000, answer_tokens=500),
         charged(EIGHT + 2 * HOUR, answer_tokens=None),
         charged(EIGHT + 3 * HOUR, rates={}),
         charged(EIGHT + 4 * HOUR, cost_usd=None, cost_source=None),
     )  # fmt: skip
     if rolled:
-        await roll(database)
+        await roll_up_database(database)
     found = await one(database, COSTS.format(PER_TOKEN, view), model=LLAMA)
     assert found == (
         3, Decimal("0.0018"), 10000, 1500, Decimal("0.000156521739"),
@@ -101,24 +101,24 @@ async def test_means_per_token_are_weighed_over_rows_that_have_both(
 async def test_regions_stand_apart_in_their_own_view_and_together_in_the_others(
     database: Database, rolled: bool
 ) -> None:
-    await add(database, charged(EIGHT), charged(EIGHT, region="sin"),
+    await store(database, charged(EIGHT), charged(EIGHT, region="sin"),
               charged(EIGHT + HOUR, region="sin"))  # fmt: skip
     if rolled:
-        await roll(database)
+        await roll_up_database(database)
     split = "SELECT region, probes, total_usd FROM report.cost_by_region_daily ORDER BY region"
-    assert await ask(database, split) == [
+    assert await sql(database, split) == [
         ("local", 1, Decimal("0.0006")), ("sin", 2, Decimal("0.0012")),
     ]  # fmt: skip
     together = "SELECT answered, total_usd FROM report.cost_per_query_daily"
-    assert await ask(database, together) == [(3, Decimal("0.0018"))]
+    assert await sql(database, together) == [(3, Decimal("0.0018"))]
 
 
 async def test_spend_by_target_has_models_and_traffic_and_adds_up_to_the_day(
     database: Database,
 ) -> None:
-    await add(database, *yesterday())
-    await roll(database)
-    found = await ask(
+    await store(database, *day_rows())
+    await roll_up_database(database)
+    found = await sql(
         database, "SELECT model, provider, probes_usd, traffic_usd > 0, known_until, zone "
         "FROM report.spend_by_target_daily WHERE day = :day AND target = 'rag' "
         "ORDER BY model", day=YESTERDAY.date(),
@@ -147,15 +147,15 @@ async def test_the_split_by_provider_follows_when_rows_are_derived_again(
 ) -> None:
     """The day's sum stays the same: only who is paid changes, three days ago."""
     at = EIGHT - timedelta(days=2)
-    await add(database, charged(at), charged(at + HOUR))
-    await roll(database)
-    assert await ask(database, SPLIT, day=at.date()) == [("openrouter", Decimal("0.0012"))]
+    await store(database, charged(at), charged(at + HOUR))
+    await roll_up_database(database)
+    assert await sql(database, SPLIT, day=at.date()) == [("openrouter", Decimal("0.0012"))]
     async with database.begin() as connection:
         await run(connection, "UPDATE observations SET model_detected = :model WHERE slot = :at",
                   model=HAIKU, at=at)  # fmt: skip
         await run(connection, "INSERT INTO rollups_due VALUES (:at)", at=at)
-    await roll(database)
-    assert await ask(database, SPLIT, day=at.date()) == [
+    await roll_up_database(database)
+    assert await sql(database, SPLIT, day=at.date()) == [
         ("anthropic", Decimal("0.0006")), ("openrouter", Decimal("0.0006")),
     ]  # fmt: skip
     [models] = await one(database, "SELECT array_agg(model ORDER BY model) FROM "
@@ -168,15 +168,15 @@ async def test_the_split_by_provider_follows_when_rows_are_derived_again(
 async def test_a_new_zone_leaves_old_days_as_they_were_counts_nothing_twice_and_says_so(
     database: Database, zone: str
 ) -> None:
-    await add(database, *(charged(YESTERDAY - n * HOUR) for n in range(24 * 6)))
-    await roll(database, keep_raw=timedelta(days=3))
+    await store(database, *(charged(YESTERDAY - n * HOUR) for n in range(24 * 6)))
+    await roll_up_database(database, keep_raw=timedelta(days=3))
     total = "SELECT sum(probes_usd) FROM report.spend_daily"
     before = await one(database, total)
     # Kept longer from here on: the last midnight of the new zone may lie after that of UTC.
     kept = timedelta(days=5)
-    await roll(database, zone, keep_raw=kept)
+    await roll_up_database(database, zone, keep_raw=kept)
     assert await one(database, total) == before
-    zones = await ask(database, "SELECT day, zone, known_since, max(known_until) AS ends_at "
+    zones = await sql(database, "SELECT day, zone, known_since, max(known_until) AS ends_at "
                       "FROM report.spend_daily GROUP BY day, zone, known_since "
                       "ORDER BY day")  # fmt: skip
     assert {zone for _, zone, _, _ in zones} == {"UTC", zone}
@@ -186,7 +186,7 @@ async def test_a_new_zone_leaves_old_days_as_they_were_counts_nothing_twice_and_
     first = next(known_since for _, of, known_since, _ in zones if of == zone)
     async with database.begin() as connection:
         await observations.add(connection, [charged(first + timedelta(minutes=10))])
-    await roll(database, zone, keep_raw=kept)
+    await roll_up_database(database, zone, keep_raw=kept)
     assert await one(database, total) == (before[0] + Decimal("0.0006"),), "a late row in its hour"
     hours = "SELECT sum(probes_usd) FROM report.spend_hourly"
     assert await one(database, hours) == await one(database, total)
@@ -206,14 +206,14 @@ async def test_hours_are_right_where_the_clock_steps_by_half_an_hour(
 ) -> None:
     zone, first = "Australia/Lord_Howe", datetime.fromisoformat(since)
     slots = [first + n * timedelta(minutes=10) for n in range(sum(HOURS[since].values()))]
-    await add(database, *(charged(at, ttft_ms=100.0 + n) for n, at in enumerate(slots)))
+    await store(database, *(charged(at, ttft_ms=100.0 + n) for n, at in enumerate(slots)))
     if rolled:
-        await roll(database, zone)
+        await roll_up_database(database, zone)
     else:
         async with database.begin() as connection:
             await rollup_rows.configure(connection, zone, [])
     for view, count in (("ttft_hourly", "probes"), ("fallback_hourly", "heard")):
-        found = await ask(database, f"SELECT hour, {count} FROM report.{view} WHERE {count} > 0 "
+        found = await sql(database, f"SELECT hour, {count} FROM report.{view} WHERE {count} > 0 "
                           "ORDER BY hour")  # fmt: skip
         assert {f"{hour:%H:%M}": probes for hour, probes in found} == HOURS[since]
     [sampled] = await one(database, "SELECT sum(h[2]) FROM report.ttft_daily, LATERAL (SELECT "
@@ -225,7 +225,7 @@ async def test_hours_are_right_where_the_clock_steps_by_half_an_hour(
                        until=slots[-1])  # fmt: skip
     assert gaps == 0
     if rolled:
-        spent = await ask(database, "SELECT hour, probes_usd FROM report.spend_hourly "
+        spent = await sql(database, "SELECT hour, probes_usd FROM report.spend_hourly "
                           "WHERE probes_usd > 0 ORDER BY hour")  # fmt: skip
         assert {f"{hour:%H:%M}": usd / Decimal("0.0006") for hour, usd in spent} == HOURS[since]
 
@@ -239,7 +239,7 @@ async def test_missed_rounds_say_why(database: Database) -> None:
             "('rag', 'local', :last, 'w1', :last, NULL)",
             at=EIGHT, next=EIGHT + HALF_HOUR, last=EIGHT + HOUR,
         )  # fmt: skip
-    found = await ask(database, "SELECT slot, worker, reason FROM report.missed_rounds "
+    found = await sql(database, "SELECT slot, worker, reason FROM report.missed_rounds "
                                 "ORDER BY slot")  # fmt: skip
     assert found == [
         (EIGHT, "w1", "the probe budget is spent"),

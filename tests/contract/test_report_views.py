@@ -11,23 +11,23 @@ import pytest
 
 from monitor.domain import AccountReading, AccountState, Identity, Outcome, StampSource
 from monitor.storage import Database, account_readings
-from tests.contract.past import (
+from tests.contract.past_day import (
     EIGHT,
     HALF_HOUR,
     TODAY,
     YESTERDAY,
-    add,
-    ask,
-    asked,
+    day_rows,
     failed,
-    fell,
+    fell_at,
     one,
     open_incident,
-    roll,
+    roll_up_database,
+    row_at,
     run,
-    yesterday,
+    sql,
+    store,
 )
-from tests.facts import HAIKU, LLAMA
+from tests.example_data import HAIKU, LLAMA
 
 HOUR = timedelta(hours=1)
 
@@ -36,7 +36,7 @@ async def raw(_: Database) -> None:
     """Everything from raw rows."""
 
 
-@pytest.fixture(params=[raw, roll], ids=["raw", "rolled up"])
+@pytest.fixture(params=[raw, roll_up_database], ids=["raw", "rolled up"])
 async def settle(
     request: pytest.FixtureRequest, database: Database
 ) -> Callable[[], Awaitable[None]]:
@@ -54,7 +54,7 @@ Settle = Callable[[], Awaitable[None]]
 async def test_hourly_percentiles_are_those_of_the_raw_rows(
     database: Database, settle: Settle
 ) -> None:
-    await add(database, *(asked(EIGHT + n * timedelta(minutes=10), ttft_ms=ms)
+    await store(database, *(row_at(EIGHT + n * timedelta(minutes=10), ttft_ms=ms)
                           for n, ms in enumerate([200.0, 900.0, 1100.0])))  # fmt: skip
     await settle()
     figures = "ttft_min_ms, ttft_mean_ms, ttft_p50_ms, ttft_p90_ms, ttft_max_ms"
@@ -66,9 +66,9 @@ async def test_hourly_percentiles_are_those_of_the_raw_rows(
 async def test_hours_without_samples_are_rows_with_nulls(
     database: Database, settle: Settle
 ) -> None:
-    await add(database, asked(EIGHT), asked(EIGHT + 2 * HOUR))
+    await store(database, row_at(EIGHT), row_at(EIGHT + 2 * HOUR))
     await settle()
-    found = await ask(database, "SELECT hour, probes, judged, ttft_p50_ms FROM report.ttft_hourly "
+    found = await sql(database, "SELECT hour, probes, judged, ttft_p50_ms FROM report.ttft_hourly "
                       "WHERE hour BETWEEN :at AND :at + interval '2 hours' ORDER BY hour",
                       at=EIGHT)  # fmt: skip
     assert found == [(EIGHT, 1, 1, 600), (EIGHT + HOUR, 0, 0, None), (EIGHT + 2 * HOUR, 1, 1, 600)]
@@ -76,7 +76,7 @@ async def test_hours_without_samples_are_rows_with_nulls(
 
 async def test_a_gap_ends_after_a_week(database: Database, settle: Settle) -> None:
     long_ago = EIGHT - timedelta(days=10)
-    await add(database, asked(long_ago))
+    await store(database, row_at(long_ago))
     await settle()
     [last] = await one(database, "SELECT max(hour) FROM report.ttft_hourly")
     assert last == long_ago + timedelta(days=7)
@@ -92,10 +92,10 @@ async def test_rounds_that_were_due_and_not_asked_are_counted(
         await run(connection, "INSERT INTO slots (target, region, slot, worker, finished_at, "
                               "missed) VALUES ('rag', 'local', :at, 'w1', :at, 'no patience')",
                   at=EIGHT + 2 * HOUR)  # fmt: skip
-    await add(database, asked(EIGHT), asked(EIGHT + HALF_HOUR), asked(EIGHT + 2 * HOUR),
-              asked(EIGHT + 2 * HOUR + HALF_HOUR))  # fmt: skip
+    await store(database, row_at(EIGHT), row_at(EIGHT + HALF_HOUR), row_at(EIGHT + 2 * HOUR),
+              row_at(EIGHT + 2 * HOUR + HALF_HOUR))  # fmt: skip
     await settle()
-    found = await ask(database, "SELECT rounds_expected, rounds_missed FROM report.ttft_hourly "
+    found = await sql(database, "SELECT rounds_expected, rounds_missed FROM report.ttft_hourly "
                       "WHERE hour BETWEEN :at AND :at + interval '2 hours' ORDER BY hour",
                       at=EIGHT)  # fmt: skip
     assert found == [(2, 0), (2, 2), (2, 1)]
@@ -104,12 +104,12 @@ async def test_rounds_that_were_due_and_not_asked_are_counted(
 async def test_latencies_leave_out_probes_by_hand_and_degraded_stamps(
     database: Database, settle: Settle
 ) -> None:
-    await add(database, asked(EIGHT), asked(EIGHT, origin="manual", ttft_ms=9000.0),
-              asked(EIGHT + HALF_HOUR, stamp=StampSource.DEGRADED, ttft_ms=8000.0),
-              asked(EIGHT, "kbli", outcome=Outcome.RATE_LIMITED, ttft_ms=None),
+    await store(database, row_at(EIGHT), row_at(EIGHT, origin="manual", ttft_ms=9000.0),
+              row_at(EIGHT + HALF_HOUR, stamp=StampSource.DEGRADED, ttft_ms=8000.0),
+              row_at(EIGHT, "kbli", outcome=Outcome.RATE_LIMITED, ttft_ms=None),
               failed(EIGHT, "who"))  # fmt: skip
     await settle()
-    found = await ask(database, "SELECT query, probes, good, bad, judged, degraded, ttft_max_ms "
+    found = await sql(database, "SELECT query, probes, good, bad, judged, degraded, ttft_max_ms "
                       "FROM report.ttft_hourly WHERE hour = :at ORDER BY query", at=EIGHT
     )  # fmt: skip
     assert found == [("hi", 2, 2, 0, 1, 1, 600), ("kbli", 1, 0, 0, 0, 0, None),
@@ -120,7 +120,7 @@ async def test_daily_percentiles_are_within_one_percent_of_the_raw_rows(
     database: Database, settle: Settle
 ) -> None:
     chance = Random(7)
-    await add(database, *(asked(YESTERDAY + n * timedelta(seconds=86), ttft_ms=ms) for n, ms in
+    await store(database, *(row_at(YESTERDAY + n * timedelta(seconds=86), ttft_ms=ms) for n, ms in
                           enumerate(chance.lognormvariate(6.8, 0.5) for _ in range(1000)))
     )  # fmt: skip
     await settle()
@@ -141,7 +141,7 @@ async def test_daily_percentiles_are_within_one_percent_of_the_raw_rows(
 async def test_histograms_of_many_hours_and_queries_add_up(
     database: Database, settle: Settle
 ) -> None:
-    await add(database, *(asked(EIGHT + n * HOUR, query, ttft_ms=100.0 * (n + 1))
+    await store(database, *(row_at(EIGHT + n * HOUR, query, ttft_ms=100.0 * (n + 1))
                           for n in range(5) for query in ("hi", "kbli")))  # fmt: skip
     await settle()
     merged = "report.merge(ttft_histogram)"
@@ -160,10 +160,10 @@ async def test_shares_of_models_are_of_all_that_was_received(
     database: Database, settle: Settle
 ) -> None:
     nobody_knows = {"identity": Identity.UNKNOWN, "model_detected": None}
-    await add(database, asked(EIGHT), asked(EIGHT + HOUR), fell(EIGHT + 2 * HOUR),
-              asked(EIGHT + 3 * HOUR, **nobody_knows), failed(EIGHT + 4 * HOUR))  # fmt: skip
+    await store(database, row_at(EIGHT), row_at(EIGHT + HOUR), fell_at(EIGHT + 2 * HOUR),
+              row_at(EIGHT + 3 * HOUR, **nobody_knows), failed(EIGHT + 4 * HOUR))  # fmt: skip
     await settle()
-    found = await ask(database, "SELECT model, identity, heard, share, ttft_p50_ms, mean_usd "
+    found = await sql(database, "SELECT model, identity, heard, share, ttft_p50_ms, mean_usd "
                                 "FROM report.models_daily ORDER BY model")  # fmt: skip
     assert found == [
         (HAIKU, "fallback", 1, 0.25, pytest.approx(2000, rel=0.01), Decimal("0.001")),
@@ -175,11 +175,11 @@ async def test_shares_of_models_are_of_all_that_was_received(
 async def test_the_fallback_share_is_of_known_identities_and_gaps_are_null(
     database: Database, settle: Settle
 ) -> None:
-    await add(database, fell(EIGHT), asked(EIGHT + HALF_HOUR), asked(EIGHT, "kbli"),
-              asked(EIGHT, "who", identity=Identity.DISPUTED), failed(EIGHT + 2 * HOUR)
+    await store(database, fell_at(EIGHT), row_at(EIGHT + HALF_HOUR), row_at(EIGHT, "kbli"),
+              row_at(EIGHT, "who", identity=Identity.DISPUTED), failed(EIGHT + 2 * HOUR)
     )  # fmt: skip
     await settle()
-    found = await ask(database, "SELECT heard, known, fallback, share, disputed "
+    found = await sql(database, "SELECT heard, known, fallback, share, disputed "
                       "FROM report.fallback_hourly "
                       "WHERE hour BETWEEN :at AND :at + interval '2 hours' ORDER BY hour",
                       at=EIGHT)  # fmt: skip
@@ -190,9 +190,9 @@ async def test_the_fallback_share_is_of_known_identities_and_gaps_are_null(
 async def test_a_query_costs_what_its_whole_answers_cost_on_each_model(
     database: Database, settle: Settle
 ) -> None:
-    await add(database, *yesterday(), asked(EIGHT, origin="manual", cost_usd=Decimal("0.0005")))
+    await store(database, *day_rows(), row_at(EIGHT, origin="manual", cost_usd=Decimal("0.0005")))
     await settle()
-    found = await ask(database, "SELECT query, model, answered, mean_usd, total_usd, at_least "
+    found = await sql(database, "SELECT query, model, answered, mean_usd, total_usd, at_least "
                                 "FROM report.cost_per_query_daily ORDER BY query, model"
     )  # fmt: skip
     assert found == [
@@ -207,7 +207,7 @@ async def test_a_query_costs_what_its_whole_answers_cost_on_each_model(
 async def test_savings_compare_the_day_with_either_model_alone(
     database: Database, settle: Settle
 ) -> None:
-    await add(database, *yesterday())
+    await store(database, *day_rows())
     await settle()
     found = await one(database, "SELECT answered, spent_usd, all_expected_usd, all_fallback_usd, "
                       "saved_usd, fallback_extra_usd, expected_is, fallback_is "
@@ -217,23 +217,23 @@ async def test_savings_compare_the_day_with_either_model_alone(
 
 
 async def test_savings_of_a_day_without_fallback_are_projected(database: Database) -> None:
-    await add(database, asked(EIGHT, answer_tokens=200, prompt_tokens=30))
-    await roll(database)
-    await roll(database)  # the second time, the length of answers is known
+    await store(database, row_at(EIGHT, answer_tokens=200, prompt_tokens=30))
+    await roll_up_database(database)
+    await roll_up_database(database)  # the second time, the length of answers is known
     found = await one(database, "SELECT fallback_is, fallback_query_usd > 5 * expected_query_usd, "
                       "daily_queries, traffic_saved_usd > 0 FROM report.savings_daily")  # fmt: skip
     assert found == ("projected", True, 48, True)
 
 
 async def test_spend_keeps_three_meters_apart(database: Database) -> None:
-    await add(database, *yesterday())
+    await store(database, *day_rows())
     async with database.begin() as connection:
         for hours, usd in ((9, "0.10"), (23.9, "0.25")):
             await account_readings.add(connection, AccountReading(
                 provider="openrouter", at=YESTERDAY + timedelta(hours=hours),
                 state=AccountState.OK, spent_today_usd=Decimal(usd)))  # fmt: skip
-    await roll(database)
-    found = await ask(database, "SELECT provider, probes_usd, account_usd, spent_usd, meter, "
+    await roll_up_database(database)
+    found = await sql(database, "SELECT provider, probes_usd, account_usd, spent_usd, meter, "
                       "known_until FROM report.spend_daily WHERE day = :day AND provider IS NOT "
                       "NULL ORDER BY provider", day=YESTERDAY.date())  # fmt: skip
     [(anthropic, probes, account, spent, meter, until), openrouter] = found
@@ -248,9 +248,9 @@ async def test_spend_keeps_three_meters_apart(database: Database) -> None:
 async def test_incidents_show_how_soon_they_were_found_reported_and_over_and_what_ran_up(
     database: Database,
 ) -> None:
-    await add(database, *yesterday())
+    await store(database, *day_rows())
     await open_incident(database)
-    await roll(database)
+    await roll_up_database(database)
     found = await one(database, "SELECT number, is_open, duration_s, detected_after_s, "
                       "told_after_s, peak, cost_usd FROM report.incidents")  # fmt: skip
     # 10:30-11:30: half of each hour's probes ($0.004, $0.0008) and of its two queries' traffic.
@@ -262,12 +262,14 @@ async def test_an_incident_of_a_part_of_an_hour_costs_what_its_own_rows_cost(
     database: Database,
 ) -> None:
     at = EIGHT + timedelta(minutes=45)
-    await add(database, asked(EIGHT), asked(EIGHT + HALF_HOUR), fell(EIGHT + timedelta(minutes=50)))
+    await store(
+        database, row_at(EIGHT), row_at(EIGHT + HALF_HOUR), fell_at(EIGHT + timedelta(minutes=50))
+    )
     await open_incident(database)
     async with database.begin() as connection:
         await run(connection, "UPDATE incidents SET opened_at = :at, resolved_at = :until",
                   at=at, until=EIGHT + HOUR)  # fmt: skip
-    await roll(database)
+    await roll_up_database(database)
     [found] = await one(database, "SELECT cost_usd FROM report.incidents")
     # Haiku's probe, and its traffic of ten minutes at two queries an hour; a quarter of the hour's
     # sum would be half of that.
@@ -278,7 +280,7 @@ async def test_a_health_page_that_contradicts_the_probes_is_pointed_out(
     database: Database,
 ) -> None:
     now = datetime.now(tz=TODAY.tzinfo)
-    await add(database, fell(now - timedelta(minutes=1)), failed(now, "kbli"))
+    await store(database, fell_at(now - timedelta(minutes=1)), failed(now, "kbli"))
     before = await one(database, "SELECT page_healthy, contradiction FROM report.health")
     assert before == (None, None)
     async with database.begin() as connection:
@@ -300,11 +302,11 @@ async def test_the_last_hour_counts_each_identity_and_a_page_is_held_to_changes(
 ) -> None:
     now = datetime.now(tz=TODAY.tzinfo)
     ago = [now - timedelta(minutes=minute) for minute in range(1, 6)]
-    await add(
-        database, asked(ago[0]), asked(ago[1], identity=Identity.CHANGED, model_detected=None),
-        asked(ago[2], identity=Identity.CHANGED, model_detected=LLAMA),
-        asked(ago[3], identity=Identity.DISPUTED),
-        asked(ago[4], identity=Identity.UNKNOWN, model_detected=None),
+    await store(
+        database, row_at(ago[0]), row_at(ago[1], identity=Identity.CHANGED, model_detected=None),
+        row_at(ago[2], identity=Identity.CHANGED, model_detected=LLAMA),
+        row_at(ago[3], identity=Identity.DISPUTED),
+        row_at(ago[4], identity=Identity.UNKNOWN, model_detected=None),
         failed(now, "kbli", outcome=Outcome.ABORTED),
     )  # fmt: skip
     async with database.begin() as connection:
@@ -336,11 +338,11 @@ async def test_days_are_those_of_the_configured_zone(
 ) -> None:
     last = datetime.fromisoformat(last_of_day)
     first = last - timedelta(hours=hours) + timedelta(seconds=1)
-    await add(database, *(asked(at) for at in (first - timedelta(seconds=1), first, last,
+    await store(database, *(row_at(at) for at in (first - timedelta(seconds=1), first, last,
                                                last + timedelta(seconds=1))))  # fmt: skip
-    await roll(database, zone)
+    await roll_up_database(database, zone)
     day = first.astimezone(ZoneInfo(zone)).date()
-    found = await ask(database, "SELECT day - CAST(:day AS date), probes FROM report.ttft_daily "
+    found = await sql(database, "SELECT day - CAST(:day AS date), probes FROM report.ttft_daily "
                       "WHERE day BETWEEN :day - 1 AND :day + 1 ORDER BY day", day=day)  # fmt: skip
     assert found == [(-1, 1), (0, 2), (1, 1)]
     [spanned] = await one(database, "SELECT count(DISTINCT hour) FROM report.ttft_hourly "
@@ -364,8 +366,8 @@ async def test_months_outside_the_range_are_not_read(database: Database) -> None
 
 
 async def test_a_range_of_hours_reads_no_more_of_the_rollups(database: Database) -> None:
-    await add(database, *yesterday())
-    await roll(database)
+    await store(database, *day_rows())
+    await roll_up_database(database)
     async with database.begin() as connection:
         await run(connection, "SET LOCAL enable_seqscan = off")
         plan = await run(connection, "EXPLAIN SELECT * FROM report.ttft_hourly "

@@ -6,36 +6,36 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from monitor.storage import Database, observations, rollup_rows
-from tests.contract.past import TODAY, add, ask, asked, failed, one, roll, run
+from tests.contract.past_day import TODAY, failed, one, roll_up_database, row_at, run, sql, store
 
 DAY = timedelta(days=1)
 RAW = "SELECT count(*) FROM observations WHERE slot < now() - interval '8 days'"
-LAST_WEEK = asked(TODAY - 3 * DAY, "recent")  # without rows of the last week nothing is deleted
+LAST_WEEK = row_at(TODAY - 3 * DAY, "recent")  # without rows of the last week nothing is deleted
 
 
 async def test_excerpts_go_after_a_week_those_of_failed_probes_after_a_month(
     database: Database,
 ) -> None:
-    await add(database, *(one_of(TODAY - days * DAY, query=name) for days, name, one_of in (
-        (6, "fresh", asked), (8, "old", asked), (8, "failed", failed), (31, "forgotten", failed),
+    await store(database, *(one_of(TODAY - days * DAY, query=name) for days, name, one_of in (
+        (6, "fresh", row_at), (8, "old", row_at), (8, "failed", failed), (31, "forgotten", failed),
     )))  # fmt: skip
-    await roll(database)
-    found = await ask(database, "SELECT query FROM observations WHERE answer_excerpt IS NOT NULL "
+    await roll_up_database(database)
+    found = await sql(database, "SELECT query FROM observations WHERE answer_excerpt IS NOT NULL "
                                 "ORDER BY query")  # fmt: skip
     assert found == [("failed",), ("fresh",)]
 
 
 async def test_raw_rows_go_after_ninety_days_and_rollups_stay(database: Database) -> None:
-    await add(database, asked(TODAY - 91 * DAY), asked(TODAY - 89 * DAY), LAST_WEEK)
-    await roll(database)
+    await store(database, row_at(TODAY - 91 * DAY), row_at(TODAY - 89 * DAY), LAST_WEEK)
+    await roll_up_database(database)
     assert await one(database, RAW) == (1,)
     assert await one(database, "SELECT sum(probes) FROM report.ttft_daily") == (3,)
-    await roll(database)
+    await roll_up_database(database)
     assert await one(database, "SELECT sum(probes) FROM report.ttft_daily") == (3,)
 
 
 async def test_what_is_not_rolled_up_is_not_deleted(database: Database) -> None:
-    await add(database, asked(TODAY - 200 * DAY))
+    await store(database, row_at(TODAY - 200 * DAY))
     async with database.begin() as connection:
         await rollup_rows.set_limit(connection, 90 * DAY)
         assert await rollup_rows.drop_months(connection) == []
@@ -44,8 +44,8 @@ async def test_what_is_not_rolled_up_is_not_deleted(database: Database) -> None:
 
 
 async def test_nothing_younger_than_a_day_is_deleted_whatever_is_asked(database: Database) -> None:
-    await add(database, asked(TODAY - 2 * DAY))
-    await roll(database)
+    await store(database, row_at(TODAY - 2 * DAY))
+    await roll_up_database(database)
     async with database.begin() as connection:
         await run(connection, "UPDATE report_state SET raw_since = hours_until")
         assert await rollup_rows.forget_observations(connection) == 0
@@ -63,21 +63,21 @@ async def test_months_that_are_wholly_old_are_dropped_and_others_thinned_out(
     async with database.begin() as connection:
         for month in (month_before, this_month):
             await run(connection, "SELECT make_month(:day)", day=month.date())
-    await add(database, asked(month_before), asked(limit + DAY), LAST_WEEK,
-              *([asked(limit - timedelta(hours=1))] if limit > this_month else []))  # fmt: skip
-    await roll(database)
-    names = await ask(database, "SELECT inhrelid::regclass::text FROM pg_inherits "
+    await store(database, row_at(month_before), row_at(limit + DAY), LAST_WEEK,
+              *([row_at(limit - timedelta(hours=1))] if limit > this_month else []))  # fmt: skip
+    await roll_up_database(database)
+    names = await sql(database, "SELECT inhrelid::regclass::text FROM pg_inherits "
                                 "WHERE inhparent = 'observations'::regclass")  # fmt: skip
     assert (f"observations_{month_before:%Y_%m}",) not in names
     assert (f"observations_{this_month:%Y_%m}",) in names
-    assert await ask(database, "SELECT slot FROM observations WHERE query <> 'recent'") == [
+    assert await sql(database, "SELECT slot FROM observations WHERE query <> 'recent'") == [
         (limit + DAY,)
     ]
 
 
 async def test_batches_are_no_larger_than_asked(database: Database) -> None:
-    await add(database, *(asked(TODAY - 100 * DAY, f"q{n}") for n in range(5)))
-    await roll(database, keep_raw=3650 * DAY)
+    await store(database, *(row_at(TODAY - 100 * DAY, f"q{n}") for n in range(5)))
+    await roll_up_database(database, keep_raw=3650 * DAY)
     async with database.begin() as connection:
         await rollup_rows.set_limit(connection, 90 * DAY)
         gone = [await rollup_rows.forget_observations(connection, 2) for _ in range(4)]
@@ -92,19 +92,19 @@ async def test_rounds_and_account_readings_go_with_the_raw_rows(database: Databa
                                   "VALUES ('rag', 'local', :at, 'w1')", at=at)  # fmt: skip
             await run(connection, "INSERT INTO account_readings (provider, at, state) "
                                   "VALUES ('openrouter', :at, 'ok')", at=at)  # fmt: skip
-    await add(database, asked(TODAY - 100 * DAY), LAST_WEEK)
-    await roll(database)
+    await store(database, row_at(TODAY - 100 * DAY), LAST_WEEK)
+    await roll_up_database(database)
     for table in ("slots", "account_readings"):
         assert await one(database, f"SELECT count(*) FROM {table}") == (1,)
 
 
 async def test_rows_that_came_before_their_month_move_into_it(database: Database) -> None:
-    await add(database, asked(TODAY), asked(TODAY - 400 * DAY))
+    await store(database, row_at(TODAY), row_at(TODAY - 400 * DAY))
     where = "SELECT tableoid::regclass::text, ttft_ms, fallback FROM observations ORDER BY slot"
-    assert {name for name, _, _ in await ask(database, where)} == {"observations_default"}
+    assert {name for name, _, _ in await sql(database, where)} == {"observations_default"}
     async with database.begin() as connection:
         assert len(await observations.ensure(connection, TODAY.date())) == 4
-    assert await ask(database, where) == [("observations_default", 600, False),
+    assert await sql(database, where) == [("observations_default", 600, False),
                                           (f"observations_{TODAY:%Y_%m}", 600, False)]  # fmt: skip
     async with database.begin() as connection:
         assert await observations.ensure(connection, TODAY.date()) == []

@@ -9,7 +9,7 @@ from sqlalchemy import make_url
 
 from monitor.storage import Database, observations, rollup_rows, schema
 from monitor.storage.engine import address
-from tests.contract.past import TODAY, asked
+from tests.contract.past_day import TODAY, row_at
 
 
 def plain(url: str, user: str | None = None) -> str:
@@ -210,7 +210,7 @@ async def test_the_writer_does_all_the_daemon_does(granted: str) -> None:
     database = Database(plain(granted, "monitor_writer"))
     try:
         async with database.begin() as connection:
-            assert await observations.add(connection, [asked(TODAY)]) == 1
+            assert await observations.add(connection, [row_at(TODAY)]) == 1
             await rollup_rows.configure(connection, "Europe/Rome", [rollup_rows.ReportTarget(
                 target="rag", every_s=300, daily_queries=0)])  # fmt: skip
             await rollup_rows.notice_late(connection)

@@ -12,21 +12,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitor.storage import Database, leases, observations, rollup_rows
-from tests.contract.past import (
+from tests.contract.past_day import (
     EIGHT,
     TODAY,
     YESTERDAY,
-    add,
-    ask,
-    asked,
+    day_rows,
     failed,
-    fell,
+    fell_at,
     one,
-    roll,
+    roll_up_database,
+    row_at,
     run,
-    yesterday,
+    sql,
+    store,
 )
-from tests.facts import HAIKU, LLAMA
+from tests.example_data import HAIKU, LLAMA
 
 EVERYTHING = (
     "rollups_hourly", "rollups_daily", "answers_hourly", "answers_daily", "models_hourly",
@@ -37,7 +37,7 @@ EVERYTHING = (
 async def kept(database: Database) -> dict[str, list[tuple[object, ...]]]:
     """Every row of every rollup, in an order of its own."""
     return {
-        table: sorted(await ask(database, f"SELECT * FROM {table}"), key=str)
+        table: sorted(await sql(database, f"SELECT * FROM {table}"), key=str)
         for table in EVERYTHING
     }
 
@@ -52,8 +52,8 @@ async def steps(database: Database) -> int:
 
 
 async def test_computing_again_changes_nothing(database: Database) -> None:
-    await add(database, *yesterday())
-    await roll(database)
+    await store(database, *day_rows())
+    await roll_up_database(database)
     before = await kept(database)
     async with database.begin() as connection:
         await run(connection, "INSERT INTO rollups_due SELECT DISTINCT hour FROM rollups_hourly")
@@ -63,8 +63,8 @@ async def test_computing_again_changes_nothing(database: Database) -> None:
 
 
 async def test_a_late_row_makes_its_hour_and_its_day_again(database: Database) -> None:
-    await add(database, *yesterday())
-    await roll(database)
+    await store(database, *day_rows())
+    await roll_up_database(database)
     late = "SELECT probes, ttft_max_ms FROM report.{} WHERE query = 'hi' AND {} = :at"
     hourly, daily = late.format("ttft_hourly", "hour"), late.format("ttft_daily", "day")
     assert await one(database, hourly, at=EIGHT) == (2, 600)
@@ -72,9 +72,9 @@ async def test_a_late_row_makes_its_hour_and_its_day_again(database: Database) -
     [spent] = await one(database, "SELECT sum(probes_usd) FROM report.spend_daily")
 
     async with database.begin() as connection:
-        await observations.add(connection, [asked(EIGHT + timedelta(minutes=10), ttft_ms=5000.0)])
+        await observations.add(connection, [row_at(EIGHT + timedelta(minutes=10), ttft_ms=5000.0)])
     assert await one(database, hourly, at=EIGHT) == (2, 600), "not before the job ran"
-    await roll(database)
+    await roll_up_database(database)
     assert await one(database, hourly, at=EIGHT) == (3, 5000)
     assert await one(database, daily, at=YESTERDAY.date()) == (8, 5000)
     again = await one(database, "SELECT sum(probes_usd) FROM report.spend_daily")
@@ -99,7 +99,7 @@ async def killed(database: Database) -> None:
 
 
 async def test_killed_in_any_step_it_goes_on_and_ends_the_same(database: Database) -> None:
-    await add(database, *yesterday())
+    await store(database, *day_rows())
     step: rollup_rows.Step | None = "hour"
     while step is not None:
         with pytest.raises(Killed):
@@ -117,12 +117,12 @@ async def test_killed_in_any_step_it_goes_on_and_ends_the_same(database: Databas
 
 
 async def test_halfway_views_say_what_they_say_at_the_end(database: Database) -> None:
-    await add(database, *yesterday(), asked(YESTERDAY - timedelta(days=1)))
+    await store(database, *day_rows(), row_at(YESTERDAY - timedelta(days=1)))
     question = "SELECT day, query, probes, judged, rounds_missed, ttft_max_ms, ttft_histogram " \
                "FROM report.ttft_daily ORDER BY day, query"  # fmt: skip
     reported = set()
     while True:
-        reported.add(str(await ask(database, question)))
+        reported.add(str(await sql(database, question)))
         async with database.begin() as connection:
             if await rollup_rows.advance(connection) is None:
                 break
@@ -130,28 +130,28 @@ async def test_halfway_views_say_what_they_say_at_the_end(database: Database) ->
 
 
 async def test_two_workers_at_once_are_as_good_as_one(database: Database) -> None:
-    await add(database, *yesterday())
-    await asyncio.gather(roll(database), roll(database))
-    await roll(database)
+    await store(database, *day_rows())
+    await asyncio.gather(roll_up_database(database), roll_up_database(database))
+    await roll_up_database(database)
     found = await one(database, "SELECT sum(probes) FROM report.ttft_daily")
     assert found == (13,)
 
 
 async def test_another_worker_rolling_up_is_left_alone(database: Database) -> None:
-    await add(database, *yesterday())
+    await store(database, *day_rows())
     async with database.begin() as connection:
         await leases.hold(connection, "roll_up", holder="w2", span=timedelta(minutes=1))
-    await roll(database)
-    assert await ask(database, "SELECT * FROM rollups_hourly") == []
+    await roll_up_database(database)
+    assert await sql(database, "SELECT * FROM rollups_hourly") == []
 
 
 async def test_hours_whose_raw_rows_may_be_gone_stay_as_they_are(database: Database) -> None:
-    await add(database, *yesterday())
-    await roll(database)
+    await store(database, *day_rows())
+    await roll_up_database(database)
     async with database.begin() as connection:
         await run(connection, "UPDATE report_state SET raw_since = :today", today=TODAY)
         await run(connection, "DELETE FROM observations")
-    await add(database, asked(EIGHT + timedelta(minutes=1)))
+    await store(database, row_at(EIGHT + timedelta(minutes=1)))
     async with database.begin() as connection:
         await run(connection, "UPDATE observations SET recorded_at = now()")
         assert await rollup_rows.notice_late(connection) == 0
@@ -161,8 +161,8 @@ async def test_hours_whose_raw_rows_may_be_gone_stay_as_they_are(database: Datab
 
 async def test_a_new_zone_makes_days_again_from_hours_alone(database: Database) -> None:
     at = YESTERDAY - timedelta(minutes=30)  # the day after in Rome
-    await add(database, asked(at))
-    await roll(database)
+    await store(database, row_at(at))
+    await roll_up_database(database)
     days = "SELECT day::text FROM report.ttft_daily WHERE probes > 0"
     assert await one(database, days) == (f"{at:%Y-%m-%d}",)
     async with database.begin() as connection:
@@ -175,17 +175,17 @@ async def test_a_new_zone_makes_days_again_from_hours_alone(database: Database) 
 
 async def test_a_zone_half_an_hour_off_makes_hours_again(database: Database) -> None:
     at = YESTERDAY - timedelta(hours=5, minutes=40)  # 23:50 in Kolkata, the same day
-    await add(database, asked(at), asked(at + timedelta(minutes=20)))  # and 00:10 of the next
-    await roll(database)
-    await roll(database, "Asia/Kolkata")
-    found = await ask(database, "SELECT day::text, probes FROM report.ttft_daily "
+    await store(database, row_at(at), row_at(at + timedelta(minutes=20)))  # and 00:10 of the next
+    await roll_up_database(database)
+    await roll_up_database(database, "Asia/Kolkata")
+    found = await sql(database, "SELECT day::text, probes FROM report.ttft_daily "
                                 "WHERE probes > 0 ORDER BY day")  # fmt: skip
     assert found == [(f"{at:%Y-%m-%d}", 1), (f"{YESTERDAY:%Y-%m-%d}", 1)]
 
 
 async def test_nothing_at_all_is_rolled_up_quietly(database: Database) -> None:
-    await roll(database)
-    assert await ask(database, "SELECT * FROM report.ttft_hourly") == []
+    await roll_up_database(database)
+    assert await sql(database, "SELECT * FROM report.ttft_hourly") == []
 
 
 # Any mixture of latencies from a hundredth of a millisecond to a day, ties and outliers included.
@@ -223,9 +223,9 @@ def test_percentiles_of_merged_histograms_are_within_one_percent(
 
 
 async def test_what_failed_and_what_fell_is_distinguished_in_rollups(database: Database) -> None:
-    await add(database, asked(EIGHT), fell(EIGHT, "kbli"), failed(EIGHT, "who"))
-    await roll(database)
-    found = await ask(
+    await store(database, row_at(EIGHT), fell_at(EIGHT, "kbli"), failed(EIGHT, "who"))
+    await roll_up_database(database)
+    found = await sql(
         database, "SELECT query, model, heard, answered FROM answers_hourly ORDER BY query"
     )
     assert found == [("hi", LLAMA, 1, 1), ("kbli", HAIKU, 1, 1), ("who", None, 0, 0)]

@@ -9,9 +9,9 @@ from monitor.notifications.slack.webhook import SlackWebhook
 from monitor.simulator.slack_server import SlackServer
 from monitor.storage import Database
 from monitor.worker import delivery_job, evaluation
+from tests.contract.open_context import deliver, open_context, settings
 from tests.contract.test_answered import seen
-from tests.contract.watching import deliver, settings, watching
-from tests.e2e.rig import rows
+from tests.e2e.worker_process import rows
 
 NEXT = timedelta(minutes=10)
 SLOW = {"ttft_ms": 3000.0}
@@ -20,7 +20,7 @@ WAITING = "SELECT count(*) FROM outbox WHERE settled_at IS NULL"
 
 async def worked(database: Database, home: Path, notifier: Notifier) -> None:
     """A worker starts with this notifier, sees a slow round, evaluates and delivers."""
-    async with watching(settings(home), database, notifier) as context:
+    async with open_context(settings(home), database, notifier) as context:
         await delivery_job.recheck(context)
         await seen(context, NEXT, *[SLOW] * 6)
         await evaluation.evaluate(context)

@@ -6,7 +6,7 @@ from sqlalchemy import text
 
 from monitor.storage import Database, observations
 from monitor.worker.scheduler import slot_of
-from tests.facts import observation
+from tests.example_data import observation
 
 MINUTE, EVERY = timedelta(minutes=1), timedelta(minutes=5)
 MISSED = "SELECT sum(rounds_missed) FROM report.ttft_hourly WHERE query = 'hi'"

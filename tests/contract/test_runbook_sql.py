@@ -13,9 +13,9 @@ from monitor.domain import ALL, Identity, Incident, Notice, NoticeStatus, Subjec
 from monitor.notifications.slack.escaping import sql
 from monitor.rules import RULES
 from monitor.storage import Database, incident_rows, schema
-from tests.contract.past import TODAY, add, asked, failed, fell, roll
+from tests.contract.past_day import TODAY, failed, fell_at, roll_up_database, row_at, store
 from tests.contract.test_roles import as_role
-from tests.facts import notice
+from tests.example_data import notice
 
 HINT = (
     "if it is right, add an observation in which it happened to `reader` in "
@@ -31,13 +31,13 @@ async def reader(database: Database, database_url: str) -> Any:
     """A reader of the last hour, in which everything that has a rule happened."""
     at = max(NOW - timedelta(minutes=20), TODAY)
     unpriced: dict[str, Any] = {"cost_usd": None, "cost_source": None, "cost_reason": "no price"}
-    await add(
+    await store(
         database,
-        asked(at),
-        fell(at, "kbli"),
+        row_at(at),
+        fell_at(at, "kbli"),
         failed(at + SECOND),
-        asked(at + 3 * SECOND, identity=Identity.CHANGED, model_detected=None),
-        asked(at + 2 * SECOND, identity=Identity.UNKNOWN, model_detected=None, **unpriced),
+        row_at(at + 3 * SECOND, identity=Identity.CHANGED, model_detected=None),
+        row_at(at + 2 * SECOND, identity=Identity.UNKNOWN, model_detected=None, **unpriced),
     )
     down = Incident(
         rule="down", scope="rag", opened_at=at, last_breach_at=at, last_told_at=at, value=5.0,
@@ -45,7 +45,7 @@ async def reader(database: Database, database_url: str) -> Any:
     )  # fmt: skip
     async with database.begin() as connection:
         await incident_rows.save(connection, [down], ())
-    await roll(database)
+    await roll_up_database(database)
     schema.ensure(database_url)
     with as_role(database_url, "monitor_reader") as connection:
         yield connection

@@ -13,10 +13,10 @@ from sqlalchemy import make_url, text
 from monitor.storage import Database
 from monitor.storage.report_queries import read_only_rows
 from monitor.worker import account_polling, evaluation, probe_round, rollups
+from tests.contract.open_context import deliver, open_context, settings
 from tests.contract.test_probe_budget import nothing
 from tests.contract.test_workers import GOOD, turning
-from tests.contract.watching import deliver, settings, watching
-from tests.e2e.rig import command, rows
+from tests.e2e.worker_process import command, rows
 from tests.pooler import pooled
 
 # Name, something that breaks who relies on the default, and what a transaction of ours has.
@@ -84,7 +84,7 @@ async def test_migration_rounds_evaluation_and_reports_work_whatever_the_default
     async with turning() as service:
         service.answer = GOOD
         given = settings(tmp_path, service.url)
-        async with watching(given, database) as context:
+        async with open_context(given, database) as context:
             slot = datetime.now(UTC).replace(microsecond=0)
             target = given.targets["rag"]
             assert len(await probe_round.run_round(context, target, slot, between=nothing)) == 2

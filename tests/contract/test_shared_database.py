@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 
 from monitor.storage import REVISION, Database, DatabaseBusy, observations, schema
 from tests.contract.cli import run
-from tests.contract.past import TODAY, asked
+from tests.contract.past_day import TODAY, row_at
 from tests.contract.test_every_command import CONFIGURATION
 from tests.contract.test_roles import as_role, plain
 
@@ -87,7 +87,7 @@ async def works(url: str) -> None:
     try:
         assert await schema.revision(database) == REVISION
         async with database.begin() as connection:
-            assert await observations.add(connection, [asked(TODAY)]) == 1
+            assert await observations.add(connection, [row_at(TODAY)]) == 1
     finally:
         await database.close()
 

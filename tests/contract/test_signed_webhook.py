@@ -25,11 +25,11 @@ from monitor.notifications.signed_webhook import (
     document,
     signature,
 )
-from tests.contract.alerts import FIRING, RESOLVED, notice
-from tests.contract.channel_stand import ChannelTrouble
+from tests.contract.channel_services import ChannelFailure
+from tests.contract.example_notices import FIRING, RESOLVED, notice
 from tests.contract.http_sink import SECRET, HttpSink, http_sink
-from tests.scripted import head as http_head
-from tests.scripted import scripted
+from tests.scripted_server import head as http_head
+from tests.scripted_server import scripted_server
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "webhook.md").read_text(encoding="utf-8")
@@ -46,7 +46,7 @@ def webhook(sink: HttpSink, secret: str = KEY, **options: Any) -> SignedWebhook:
     return SignedWebhook("on-call", made, timeout_s=5)
 
 
-async def sent(sink: HttpSink, *steps: ChannelTrouble | int) -> Delivery:
+async def sent(sink: HttpSink, *steps: ChannelFailure | int) -> Delivery:
     sink.script.extend(steps)
     return await webhook(sink).send(FIRING)
 
@@ -183,7 +183,7 @@ async def test_a_redirect_is_not_followed() -> None:
 
 async def test_an_answer_without_end_is_not_read_and_a_silent_one_ends_in_time() -> None:
     endless = http_head() + b"x" * 1_000_000
-    async with scripted(endless) as server:
+    async with scripted_server(endless) as server:
         options = WebhookOptions(url=server.url, secret=KEY)
         async with asyncio.timeout(60):
             assert await SignedWebhook("a", options).send(FIRING) == Sent()

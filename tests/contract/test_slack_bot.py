@@ -12,7 +12,7 @@ from monitor.notifications.slack import bot as slack_bot
 from monitor.notifications.slack.bot import SlackBot
 from monitor.notifications.slack.render import render, thread_details, thread_reply
 from monitor.simulator.slack_server import SlackReplyStep, SlackServer
-from tests.contract.alerts import FIRING, RESOLVED, SECRET, TOKEN
+from tests.contract.example_notices import FIRING, RESOLVED, SECRET, TOKEN
 
 QUIET, QUIET_END = replace(FIRING, quiet=True), replace(RESOLVED, quiet=True)
 

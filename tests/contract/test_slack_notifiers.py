@@ -15,7 +15,7 @@ from monitor.notifications.slack.bot import SlackBot
 from monitor.notifications.slack.render import SlackMessage, render
 from monitor.notifications.slack.webhook import SlackWebhook
 from monitor.simulator.slack_server import SlackReplyStep, SlackServer
-from tests.contract.alerts import FIRING, SECRET, TOKEN, notice
+from tests.contract.example_notices import FIRING, SECRET, TOKEN, notice
 from tests.contract.http_sink import http_sink
 
 

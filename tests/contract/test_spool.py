@@ -20,11 +20,11 @@ from monitor.storage.spool import Spool, SpoolFile
 from monitor.worker import outage, probe_round
 from monitor.worker.context import WorkerContext, WorkerState
 from monitor.worker.scheduler import Worker
+from tests.contract.open_context import open_context, settings
 from tests.contract.test_outage import Doors
 from tests.contract.test_probe_budget import LIMITS, USED_UP, spending
-from tests.contract.watching import settings, watching
-from tests.e2e.rig import rows
-from tests.facts import observation
+from tests.e2e.worker_process import rows
+from tests.example_data import observation
 
 STORED = "SELECT id FROM observations WHERE origin = 'manual' ORDER BY id"
 
@@ -38,12 +38,12 @@ from monitor.storage.engine import Database
 from monitor.storage.spool import Spool
 from monitor.storage.spool_file import SpoolFile
 from monitor.worker.context import WorkerState
-from tests.contract.watching import settings, watching
-from tests.facts import observation
+from tests.contract.open_context import settings, open_context
+from tests.example_data import observation
 
 async def main():
     database, home = Database(sys.argv[1]), Path(sys.argv[2])
-    async with watching(settings(home), database) as watch:
+    async with open_context(settings(home), database) as watch:
         watch = replace(watch, state=WorkerState(spool=Spool(file=SpoolFile(home / "spool"))))
         for number in range(1, 6):
             await spooling.keep(watch, [observation(id=UUID(int=number), origin="manual")])
@@ -91,7 +91,7 @@ async def test_killed_with_the_database_unavailable_the_next_worker_stores_every
         assert waiting(folder) == [1, 2, 3, 4, 5]
     finally:
         await asyncio.to_thread(doors.open)
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         one = on_disk(context, folder)
         await outage.adopt(one)
         assert len(one.state.spool) == 0
@@ -108,7 +108,7 @@ async def test_what_waits_after_a_restart_counts_for_the_budget(
     file = SpoolFile(folder)
     file.write([(0, spending("0.30")), (1, spending("0.20"))], done=-1, sync=True)
     file.close()
-    async with watching(settings(tmp_path, **LIMITS), database) as context:
+    async with open_context(settings(tmp_path, **LIMITS), database) as context:
         one = on_disk(context, folder)
         target = one.settings.targets["rag"]
         await asyncio.to_thread(doors.read_only, True)
@@ -121,7 +121,7 @@ async def test_what_waits_after_a_restart_counts_for_the_budget(
 async def test_while_the_database_is_well_nothing_stays_in_the_file(
     database: Database, tmp_path: Path
 ) -> None:
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         one = on_disk(context, tmp_path / "spool")
         for number in range(3):
             await outage.keep(one, [manual(number)])
@@ -135,7 +135,7 @@ async def test_a_disk_that_refuses_leaves_memory_and_says_so_once(
 ) -> None:
     (tmp_path / "spool").write_text("a file where a folder should be")
     doors = Doors(database_url)
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         one = on_disk(context, tmp_path / "spool")
         await asyncio.to_thread(doors.close)
         try:
@@ -161,7 +161,7 @@ async def test_a_disk_that_hangs_delays_no_one_for_long(
         def write(self, *given: object, **named: object) -> None:
             asyncio.run_coroutine_threadsafe(goes_on.wait(), loop).result(60)
 
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         one = replace(context, state=WorkerState(spool=Spool(file=Hanging(tmp_path / "spool"))))
         await outage.keep(one, [manual(1)])
         assert not one.state.spool.on_disk
@@ -173,7 +173,7 @@ async def test_several_workers_share_a_folder_and_an_ended_ones_rows_are_stored_
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     doors, folder = Doors(database_url), tmp_path / "spool"
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         first, second = on_disk(context, folder), on_disk(context, folder)
         await asyncio.to_thread(doors.close)
         try:
@@ -197,7 +197,9 @@ async def test_a_stop_stores_what_waits_although_the_database_was_unavailable_a_
 ) -> None:
     caplog.set_level(logging.INFO)
     doors = Doors(database_url)
-    async with watching(settings(tmp_path), database, ConsoleNotifier(io.StringIO())) as context:
+    async with open_context(
+        settings(tmp_path), database, ConsoleNotifier(io.StringIO())
+    ) as context:
         one = on_disk(context, tmp_path / "spool")
         life = asyncio.create_task(Worker(one).live())
         async with asyncio.timeout(60):
@@ -219,7 +221,7 @@ async def test_a_stop_says_what_could_not_be_stored_and_leaves_it_on_disk(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     doors, folder = Doors(database_url), tmp_path / "spool"
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         one = on_disk(context, folder)
         await asyncio.to_thread(doors.close)
         try:

@@ -15,16 +15,16 @@ from monitor.storage import Database, incident_rows, observations, report_data
 from monitor.worker import status_pages
 from monitor.worker.status_pages import StatusPages
 from tests.contract.cli import call
-from tests.contract.watching import settings, watching
-from tests.facts import HAIKU, observation
-from tests.marks import incident
+from tests.contract.open_context import open_context, settings
+from tests.example_data import HAIKU, observation
+from tests.probe_notation import incident
 
 HOSTILE = "</title><script>alert(1)</script>"
 
 
 @asynccontextmanager
 async def served(database: Database, home: Path) -> AsyncIterator[str]:
-    async with watching(settings(home), database) as context:
+    async with open_context(settings(home), database) as context:
         pages = StatusPages(context)
         async with context.metrics.serving("127.0.0.1", 0, pages.answer) as port:
             yield f"http://127.0.0.1:{port}"

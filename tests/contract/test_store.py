@@ -13,9 +13,9 @@ from sqlalchemy.exc import DBAPIError
 
 from monitor.domain import CostSource, Identity, StampSource
 from monitor.storage import Database, DatabaseUnavailable, leases, observations, spend_rows
-from tests.e2e.rig import rows
-from tests.facts import NOON, observation
-from tests.serving import serving
+from tests.e2e.worker_process import rows
+from tests.example_data import NOON, observation
+from tests.raw_server import serving
 
 
 async def add(database: Database, *new: Any) -> int:

@@ -8,8 +8,8 @@ from monitor.dialects import dialect_of, read
 from monitor.domain import Finish, Outcome
 from monitor.probing.client import ProbeClient
 from monitor.probing.timing import outcome, timing
-from tests.scripted import LAST, RESET, Pause, Step, chunk, head, scripted
-from tests.wired import probed, watched
+from tests.scripted_server import LAST, RESET, Pause, Step, chunk, head, scripted_server
+from tests.single_probe import probe_once, target_at
 
 
 def choice(content: str | None = None, finish: str | None = None) -> bytes:
@@ -48,9 +48,9 @@ DONE = b"data: [DONE]"
 async def test_an_answer_is_whole_with_a_finish_reason_and_a_whole_body(
     wire: ProbeClient, script: tuple[Step, ...], expected: Outcome, finish: Finish | None
 ) -> None:
-    async with scripted(*script) as server:
-        target = watched(server.url, "openai_chat")
-        transcript = await probed(wire, target)
+    async with scripted_server(*script) as server:
+        target = target_at(server.url, "openai_chat")
+        transcript = await probe_once(wire, target)
     reply = read(dialect_of(target), transcript)
     assert (outcome(transcript, reply)[0], reply.finish) == (expected, finish)
 
@@ -58,9 +58,9 @@ async def test_an_answer_is_whole_with_a_finish_reason_and_a_whole_body(
 async def test_ttft_is_taken_on_the_first_text_behind_the_thoughts(wire: ProbeClient) -> None:
     texts = ["<thi", "nk>", "hm ", "</think>", "\n\n", "Four."]
     steps = [step for text in texts for step in (chunk(choice(text)), Pause(0.02))]
-    async with scripted(head(), *steps, chunk(STOP), LAST) as server:
-        target = watched(server.url, "openai_chat")
-        transcript = await probed(wire, target)
+    async with scripted_server(head(), *steps, chunk(STOP), LAST) as server:
+        target = target_at(server.url, "openai_chat")
+        transcript = await probe_once(wire, target)
     reply = read(dialect_of(target), transcript)
     found = timing(transcript, reply)
     assert reply.text == "Four."

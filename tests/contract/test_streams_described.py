@@ -11,8 +11,8 @@ from monitor.dialects import dialect_of, read
 from monitor.domain import Outcome, RetrievedSources, Target
 from monitor.probing.client import ProbeClient
 from monitor.probing.timing import outcome, timing
-from tests.scripted import LAST, RESET, Pause, Step, chunk, head, scripted
-from tests.wired import probed, watched
+from tests.scripted_server import LAST, RESET, Pause, Step, chunk, head, scripted_server
+from tests.single_probe import probe_once, target_at
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "dialects.md").read_text(encoding="utf-8")
 ASKS = {"path": "/ask", "body": {"q": "{query}"}}
@@ -23,7 +23,7 @@ LONGER = ("Content-Length", str(len(HI) + 1))
 
 
 def described(url: str, options: dict[str, Any], dialect: str = "custom") -> Target:
-    return watched(url, dialect, options=options)
+    return target_at(url, dialect, options=options)
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,9 @@ def described(url: str, options: dict[str, Any], dialect: str = "custom") -> Tar
 async def test_a_close_ends_an_answer_whose_body_is_whole(
     wire: ProbeClient, script: tuple[Step, ...], expected: Outcome
 ) -> None:
-    async with scripted(*script) as server:
+    async with scripted_server(*script) as server:
         target = described(server.url, CLOSES)
-        transcript = await probed(wire, target)
+        transcript = await probe_once(wire, target)
     assert outcome(transcript, read(dialect_of(target), transcript))[0] is expected
 
 
@@ -55,9 +55,9 @@ async def test_plain_text_is_read_as_it_arrives(wire: ProbeClient, last: bytes) 
     plain = head(200, ("X-Model", "llama-4-scout"), media="text/plain; charset=utf-8")
     script = (plain, Pause(0.05), chunk(euro[:1]), Pause(0.05), chunk(euro[1:]), Pause(0.05),
               chunk(b" more"), last)  # fmt: skip
-    async with scripted(*script) as server:
+    async with scripted_server(*script) as server:
         target = described(server.url, ASKS | {"framing": "text", "model": '_headers."x-model"'})
-        transcript = await probed(wire, target)
+        transcript = await probe_once(wire, target)
     reply = read(dialect_of(target), transcript)
     assert reply.text == "€ five more"
     assert [claim.value for claim in reply.claims] == ["llama-4-scout"]
@@ -80,9 +80,9 @@ async def test_plain_text_is_read_as_it_arrives(wire: ProbeClient, last: bytes) 
 async def test_both_streams_of_the_vercel_ai_sdk_are_distinguished_by_their_media_type(
     wire: ProbeClient, media: str, body: bytes
 ) -> None:
-    async with scripted(head(media=media), chunk(body), LAST) as server:
+    async with scripted_server(head(media=media), chunk(body), LAST) as server:
         target = described(server.url, {}, "vercel_ai")
-        transcript = await probed(wire, target)
+        transcript = await probe_once(wire, target)
     reply = read(dialect_of(target), transcript)
     assert (reply.text, outcome(transcript, reply)[0]) == ("Hi", Outcome.ANSWERED)
 
@@ -93,9 +93,9 @@ async def test_the_worked_example_of_the_document_works(wire: ProbeClient) -> No
     [grove] = [tomllib.loads(text)["targets"]["grove"] for text in examples if ".grove]" in text]
     steps = [step for event in raw.split("\n\n") if event
              for step in (Pause(0.02), chunk(event.encode() + b"\n\n"))]  # fmt: skip
-    async with scripted(head(), *steps, LAST) as server:
+    async with scripted_server(head(), *steps, LAST) as server:
         target = described(f"{server.url}/v2", grove["options"])
-        transcript = await probed(wire, target)
+        transcript = await probe_once(wire, target)
     [requested] = server.requests
     assert (requested.method, requested.target, requested.body) == (
         "POST",

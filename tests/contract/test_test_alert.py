@@ -10,7 +10,7 @@ from monitor.storage import Database, outbox
 from tests.contract.cli import run
 from tests.contract.http_sink import http_sink
 from tests.contract.test_check import BROKEN, CONFIGURATION, stored
-from tests.scripted import scripted, whole
+from tests.scripted_server import full_reply, scripted_server
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ async def test_a_channel_that_refused_for_good_is_tried_again_at_once(
     home: Path, database: Database, database_url: str
 ) -> None:
     await stored(database, lambda c: c.execute(BROKEN))
-    async with scripted(whole(200, b"ok")) as slack:
+    async with scripted_server(full_reply(200, b"ok")) as slack:
         given = {"DATABASE_URL": database_url, "SLACK_WEBHOOK_URL": slack.url}
         ended = await asyncio.to_thread(run, "test-alert", home=home, **given)
         again = await asyncio.to_thread(run, "test-alert", home=home, **given)
@@ -51,7 +51,7 @@ async def test_a_refused_message_leaves_the_channel_as_it_was(
     home: Path, database: Database, database_url: str
 ) -> None:
     await stored(database, lambda c: c.execute(BROKEN))
-    async with scripted(whole(404, b"no_team")) as slack:
+    async with scripted_server(full_reply(404, b"no_team")) as slack:
         ended = await asyncio.to_thread(run, "test-alert", home=home, DATABASE_URL=database_url,
                                         SLACK_WEBHOOK_URL=slack.url)  # fmt: skip
     assert ended.status == 1
@@ -64,7 +64,7 @@ async def test_a_database_that_takes_no_writes_makes_no_failure_of_it(
 ) -> None:
     await stored(database, lambda c: c.execute(BROKEN))
     read_only = f"{database_url}{'&' if '?' in database_url else '?'}options="
-    async with scripted(whole(200, b"ok")) as slack:
+    async with scripted_server(full_reply(200, b"ok")) as slack:
         ended = await asyncio.to_thread(
             run, "test-alert", home=home, SLACK_WEBHOOK_URL=slack.url,
             DATABASE_URL=f"{read_only}-cdefault_transaction_read_only%3Don",
@@ -79,7 +79,7 @@ async def test_a_message_that_arrived_is_a_success_whatever_the_database(
 ) -> None:
     (home / "state").mkdir()
     (home / "state" / "postgres").write_text("no directory")
-    async with scripted(whole(200, b"ok")) as slack:
+    async with scripted_server(full_reply(200, b"ok")) as slack:
         ended = await asyncio.to_thread(run, "test-alert", home=home, DATABASE_URL=address,
                                         SLACK_WEBHOOK_URL=slack.url)  # fmt: skip
     assert ended.status == 0

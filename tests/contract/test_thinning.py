@@ -11,9 +11,9 @@ from monitor.domain import Identity, Incident
 from monitor.storage import Database, incident_rows, observations
 from monitor.storage.tables import observations as table
 from monitor.worker import probe_round
-from tests.contract.watching import settings, watching
-from tests.e2e.rig import rows
-from tests.facts import HAIKU, observation
+from tests.contract.open_context import open_context, settings
+from tests.e2e.worker_process import rows
+from tests.example_data import HAIKU, observation
 
 EVERY = timedelta(minutes=10)  # of the configuration
 SLOTS = "SELECT missed FROM slots ORDER BY slot"
@@ -58,7 +58,7 @@ async def test_every_second_slot_is_left_out_and_marked_and_the_others_ask_one_q
     slot = await fallen(database, **changes)
     configured = settings(tmp_path, **given)
     target = configured.targets["rag"]
-    async with watching(configured, database) as context:
+    async with open_context(configured, database) as context:
         admitted = [
             await probe_round._admitted(context, target, slot + n * EVERY) for n in range(4)
         ]

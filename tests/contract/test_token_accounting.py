@@ -16,10 +16,10 @@ from monitor.identity.token_counts.counts import Counter
 from monitor.storage import Database, baseline_answers, fingerprints, rederive
 from monitor.worker import probe_round
 from monitor.worker.rederivation import derive
-from tests.contract.watching import watching
-from tests.counts import breaking, prose
-from tests.facts import HAIKU, LLAMA
-from tests.scripted import LAST, chunk, head, scripted
+from tests.contract.open_context import open_context
+from tests.example_data import HAIKU, LLAMA
+from tests.scripted_server import LAST, chunk, head, scripted_server
+from tests.toy_tokenizers import breaking, prose
 
 OURS, THEIRS = breaking(5), breaking(4)
 CONFIGURATION = """
@@ -59,9 +59,9 @@ async def probed(
     counters: dict[str, Counter] | None = None,
 ) -> Observation:  # fmt: skip
     """One probe by a worker that was just started, stored."""
-    async with scripted(head(), stream(seed, counter), LAST) as server:
+    async with scripted_server(head(), stream(seed, counter), LAST) as server:
         configured = settings(home, server.url)
-        async with watching(configured, database) as opened:
+        async with open_context(configured, database) as opened:
             context = replace(opened, counters=counters or {})
             target = context.settings.targets["rag"]
             _, known = await probe_round.before_probe(context, target)
@@ -110,7 +110,7 @@ async def test_deriving_again_says_what_was_said_and_what_was_learnt_since(
     assert "0 of 25 confirmed answers" in seen[-1].evidence[0].detail
     await baseline(tmp_path, database)  # the operator captures what was missing
     target = settings(tmp_path, "http://127.0.0.1:1").targets["rag"]
-    async with watching(settings(tmp_path, "http://127.0.0.1:1"), database) as context:
+    async with open_context(settings(tmp_path, "http://127.0.0.1:1"), database) as context:
         for expected in (2, 0):
             async with database.begin() as connection:
                 stored = await rederive.following(

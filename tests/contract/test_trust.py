@@ -18,13 +18,13 @@ from monitor.storage import Database
 from monitor.worker import account_polling
 from tests.certificates import Authority, authority
 from tests.contract.cli import run
+from tests.contract.open_context import open_context
 from tests.contract.test_wire_proxies import tunnelling
-from tests.contract.watching import watching
-from tests.scripted import LAST, chunk, head, scripted, whole
-from tests.wired import DONE, HI, probed, says, watched
+from tests.scripted_server import LAST, chunk, full_reply, head, scripted_server
+from tests.single_probe import DONE, HI, probe_once, sse, target_at
 
-JSON = whole(200, b'{"status": "healthy", "data": {"label": "x", "usage_daily": 1}}')
-ANSWER = (head(), chunk(says(HI)), chunk(says(DONE)), LAST)
+JSON = full_reply(200, b'{"status": "healthy", "data": {"label": "x", "usage_daily": 1}}')
+ANSWER = (head(), chunk(sse(HI)), chunk(sse(DONE)), LAST)
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +70,7 @@ def ssl_hash(path: str) -> str:
 
 @asynccontextmanager
 async def https(ours: Authority, *script: bytes) -> AsyncIterator[str]:
-    async with scripted(*script, tls=ours.server("good")) as server:
+    async with scripted_server(*script, tls=ours.server("good")) as server:
         yield server.url
 
 
@@ -78,13 +78,13 @@ async def test_a_probe_trusts_the_system_and_ca_file_besides(
     ours: Authority, trusting: str | None
 ) -> None:
     async with ProbeClient("test") as wire, https(ours, *ANSWER) as url:
-        transcript = await probed(wire, watched(url, ca_file=trusting))
+        transcript = await probe_once(wire, target_at(url, ca_file=trusting))
     assert transcript.ending is Ending.END, transcript.detail
 
 
 async def test_a_fetch_for_a_target_trusts_the_same(ours: Authority, trusting: str | None) -> None:
     async with https(ours, JSON) as url:
-        found = await fetch(url, headers={}, target=watched(url, ca_file=trusting))
+        found = await fetch(url, headers={}, target=target_at(url, ca_file=trusting))
     assert found.error is None
     assert found.status == 200
 
@@ -117,7 +117,7 @@ def test_without_a_store_of_the_system_there_is_one(
 async def test_a_fetch_for_a_target_goes_through_its_proxy(ours: Authority) -> None:
     async with tunnelling() as (proxy, requested), https(ours, JSON) as url:
         named = proxy.replace("://", "://user:pass%40word@")
-        target = watched(url, ca_file=ours.ca_file, proxy=named)
+        target = target_at(url, ca_file=ours.ca_file, proxy=named)
         found = await fetch(url, headers={}, target=target)
     assert found.status == 200, found.error
     assert requested[0].startswith("CONNECT ")
@@ -126,7 +126,7 @@ async def test_a_fetch_for_a_target_goes_through_its_proxy(ours: Authority) -> N
 
 async def test_a_proxy_that_declines_is_named_without_its_password() -> None:
     async with tunnelling(407) as (proxy, _):
-        target = watched("https://rag.example", proxy=proxy.replace("://", "://user:secret@"))
+        target = target_at("https://rag.example", proxy=proxy.replace("://", "://user:secret@"))
         found = await fetch("https://rag.example", headers={}, target=target)
     assert found.error is not None
     assert "proxy" in found.error
@@ -138,15 +138,15 @@ async def test_a_target_without_proxy_never_uses_one_of_the_environment(
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    async with scripted(JSON) as server:
-        found = await fetch(server.url, headers={}, target=watched(server.url))
+    async with scripted_server(JSON) as server:
+        found = await fetch(server.url, headers={}, target=target_at(server.url))
     assert found.status == 200
 
 
 async def test_accounts_and_heartbeat_go_through_the_proxy_of_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with scripted(JSON) as proxy:
+    async with scripted_server(JSON) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
         monkeypatch.setenv("no_proxy", "")
         found = await fetch("http://ping.example/x", headers={})
@@ -178,11 +178,11 @@ async def test_check_and_the_health_job_ask_through_the_proxy(
 ) -> None:
     from monitor.config import load
 
-    async with scripted(JSON) as proxy:
+    async with scripted_server(JSON) as proxy:
         (tmp_path / "monitor.toml").write_text(CONFIGURATION.format(proxy=proxy.url))
         ended = await asyncio.to_thread(run, "check", home=tmp_path, DATABASE_URL=database_url)
         settings = load({"MONITOR_CONFIG": str(tmp_path / "monitor.toml")})
-        async with watching(settings, database) as context:
+        async with open_context(settings, database) as context:
             assert await account_polling.read_health_page(
                 context, settings.targets["rag"], settings.health["rag"]
             )

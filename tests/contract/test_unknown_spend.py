@@ -14,9 +14,9 @@ from monitor.cli.alerting import show
 from monitor.domain import Identity, Incident, Observation
 from monitor.storage import Database, incident_rows, observations, spend_rows
 from monitor.worker import daily_spend, evaluation, probe_round, probe_throttling
-from tests.contract.past import ask, one
-from tests.contract.watching import settings, watching
-from tests.facts import observation
+from tests.contract.open_context import open_context, settings
+from tests.contract.past_day import one, sql
+from tests.example_data import observation
 
 LOW, HIGH = Decimal("0.0001"), Decimal("0.0400")
 NOTICES = """
@@ -45,23 +45,23 @@ async def test_a_day_of_unknown_models_is_announced_by_its_upper_end_once(
     database: Database, tmp_path: Path
 ) -> None:
     now = datetime.now(UTC)
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         await add(database, *(changed(now) for _ in range(50)))
         await evaluation.evaluate(context)
-        assert await ask(database, NOTICES) == [], "$2.00 at most: the limit itself is kept"
+        assert await sql(database, NOTICES) == [], "$2.00 at most: the limit itself is kept"
         await add(database, changed(now))
         assert await evaluation.evaluate(context)
-        [(status, _, sentence)] = await ask(database, NOTICES)
+        [(status, _, sentence)] = await sql(database, NOTICES)
         assert status == "NOTICE"
         assert "is between $0.0051 and $2.0400; limit $2.00. The model of some answers" in sentence
         await add(database, changed(now))
         await evaluation.evaluate(context)
-        assert len(await ask(database, NOTICES)) == 1
+        assert len(await sql(database, NOTICES)) == 1
         await add(database, observation(
             slot=now, started_at=now, origin="manual", cost_usd=Decimal("2.00"),
         ))  # fmt: skip
         await evaluation.evaluate(context)
-    _, (status, _, sentence) = await ask(database, NOTICES)
+    _, (status, _, sentence) = await sql(database, NOTICES)
     assert status == "FIRING"
     assert "is between $2.01 and $4.08; limit $2.00." in sentence
 
@@ -70,10 +70,10 @@ async def test_the_low_ends_of_a_service_that_never_names_its_model_are_certain(
     database: Database, tmp_path: Path
 ) -> None:
     now = datetime.now(UTC)
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         await add(database, changed(now, cost_low_usd=Decimal("2.10"), cost_high_usd=Decimal(9)))
         await evaluation.evaluate(context)
-    [(status, _, sentence)] = await ask(database, NOTICES)
+    [(status, _, sentence)] = await sql(database, NOTICES)
     assert (status, "is between $2.10 and $9.00" in sentence) == ("FIRING", True)
 
 
@@ -83,7 +83,7 @@ async def test_since_is_the_first_row_that_carried_the_sum_over_the_limit(
     now = datetime.now(UTC)
     slot = now.replace(minute=now.minute // 5 * 5, second=0, microsecond=0)
     paid = [slot + timedelta(microseconds=nth) for nth in range(4)]
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         await add(database, *(
             observation(slot=slot, started_at=at, origin="manual", cost_usd=Decimal("0.90"))
             for at in paid
@@ -98,7 +98,7 @@ async def test_unknown_models_use_up_the_budget_of_probes_by_their_upper_end(
     database: Database, tmp_path: Path, count: int, stopped: bool
 ) -> None:
     await add(database, *(changed(datetime.now(UTC)) for _ in range(count)))
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         reason, _ = await probe_round.before_probe(context, context.settings.targets["rag"])
         await evaluation.evaluate(context)
         async with database.begin() as connection:
@@ -114,7 +114,7 @@ async def test_waiting_observations_count_by_their_upper_end_too(
     database: Database, tmp_path: Path
 ) -> None:
     now = datetime.now(UTC)
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         context.state.spool.keep([changed(now), observation(slot=now, cost_usd=Decimal("0.01"))])
         spent = context.state.spool.spent(now - timedelta(minutes=1))
     assert (spent.usd, spent.high_usd, spent.count) == (LOW + Decimal("0.01"),
@@ -133,7 +133,10 @@ async def test_rounds_are_thinned_while_a_change_of_model_is_open(
     )  # fmt: skip
     async with database.begin() as connection:
         await incident_rows.save(connection, [opened], ())
-    async with watching(settings(tmp_path), database) as context, database.begin() as connection:
+    async with (
+        open_context(settings(tmp_path), database) as context,
+        database.begin() as connection,
+    ):
         rag = context.settings.targets["rag"]
         rounds = [
             await probe_throttling.queries_of_round(
@@ -163,7 +166,7 @@ async def test_show_names_both_ends_of_what_ran_up_while_an_incident_was_open(
     async with database.begin() as connection:
         await incident_rows.save(connection, [opened], ())
     await add(database, *(changed(hour + timedelta(minutes=n)) for n in range(10)))
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         await daily_spend.compute_recent_days(
             database, context.settings, context.book, now=datetime.now(UTC)
         )

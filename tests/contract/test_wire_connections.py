@@ -9,10 +9,10 @@ from monitor.domain import Ending, Outcome, StampSource
 from monitor.probing.client import ProbeClient
 from monitor.probing.http_connection import SocketAddress, _reasons, first_connected
 from monitor.probing.limits import ProbeError
-from tests.scripted import LAST, chunk, head, scripted
-from tests.wired import DONE, HI, judged, probed, says, watched
+from tests.scripted_server import LAST, chunk, head, scripted_server
+from tests.single_probe import DONE, HI, outcome_and_timing, probe_once, sse, target_at
 
-ANSWER = (head(), chunk(says(HI)), chunk(says(DONE)), LAST)
+ANSWER = (head(), chunk(sse(HI)), chunk(sse(DONE)), LAST)
 
 
 def nobody(family: socket.AddressFamily = socket.AF_INET) -> int:
@@ -24,9 +24,9 @@ def nobody(family: socket.AddressFamily = socket.AF_INET) -> int:
 
 
 async def test_no_one_listens(wire: ProbeClient) -> None:
-    target = watched(f"http://127.0.0.1:{nobody()}")
-    transcript = await probed(wire, target)
-    assert judged(transcript, target)[0] is Outcome.REFUSED
+    target = target_at(f"http://127.0.0.1:{nobody()}")
+    transcript = await probe_once(wire, target)
+    assert outcome_and_timing(transcript, target)[0] is Outcome.REFUSED
     assert transcript.detail is not None
     assert "Connection refused" in transcript.detail
     assert transcript.connected_ns is None
@@ -34,17 +34,17 @@ async def test_no_one_listens(wire: ProbeClient) -> None:
 
 
 async def test_a_name_that_does_not_exist(wire: ProbeClient) -> None:
-    target = watched("http://rag.invalid")
-    transcript = await probed(wire, target)
-    assert judged(transcript, target)[0] is Outcome.DNS
+    target = target_at("http://rag.invalid")
+    transcript = await probe_once(wire, target)
+    assert outcome_and_timing(transcript, target)[0] is Outcome.DNS
     assert transcript.detail is not None
     assert "rag.invalid" in transcript.detail
     assert transcript.dns_ns is None
 
 
 async def test_a_name_is_resolved_and_that_takes_time_too(wire: ProbeClient) -> None:
-    async with scripted(*ANSWER) as server:
-        transcript = await probed(wire, watched(f"http://localhost:{server.port}"))
+    async with scripted_server(*ANSWER) as server:
+        transcript = await probe_once(wire, target_at(f"http://localhost:{server.port}"))
     assert transcript.ending is Ending.END
     assert transcript.dns_ns is not None
     assert transcript.connected_ns is not None
@@ -52,15 +52,15 @@ async def test_a_name_is_resolved_and_that_takes_time_too(wire: ProbeClient) -> 
 
 
 async def test_the_newer_protocol_is_stamped_as_well(wire: ProbeClient) -> None:
-    async with scripted(*ANSWER, host="::1") as server:
-        transcript = await probed(wire, watched(server.url))
+    async with scripted_server(*ANSWER, host="::1") as server:
+        transcript = await probe_once(wire, target_at(server.url))
         assert server.requests[0].headers["host"] == f"[::1]:{server.port}"
     assert transcript.ending is Ending.END
     assert transcript.stamp is not StampSource.USER
 
 
 async def test_an_address_that_refuses_gives_way_to_the_next() -> None:
-    async with scripted(*ANSWER) as server:
+    async with scripted_server(*ANSWER) as server:
         refusing = SocketAddress(socket.AF_INET6, ("::1", server.port, 0, 0))
         answering = SocketAddress(socket.AF_INET, ("127.0.0.1", server.port))
         with await first_connected([refusing, answering], kernel=True) as sock:
@@ -76,7 +76,7 @@ async def test_an_address_that_is_silent_gives_way_to_the_next() -> None:
         for sock in queued:
             sock.setblocking(False)
             sock.connect_ex(address.sockaddr)
-        async with scripted(*ANSWER) as server:
+        async with scripted_server(*ANSWER) as server:
             answering = SocketAddress(socket.AF_INET, ("127.0.0.1", server.port))
             with await first_connected([address, answering], kernel=True) as sock:
                 assert sock.getpeername() == answering.sockaddr
@@ -116,11 +116,11 @@ async def test_connecting_has_a_deadline_of_its_own(wire: ProbeClient) -> None:
         for sock in queued:
             sock.setblocking(False)
             sock.connect_ex(full.getsockname())
-        target = watched(f"http://127.0.0.1:{full.getsockname()[1]}", connect_deadline=0.1)
-        transcript = await probed(wire, target)
+        target = target_at(f"http://127.0.0.1:{full.getsockname()[1]}", connect_deadline=0.1)
+        transcript = await probe_once(wire, target)
         for sock in queued:
             sock.close()
-    assert judged(transcript, target)[0] is Outcome.CONNECT
+    assert outcome_and_timing(transcript, target)[0] is Outcome.CONNECT
     assert transcript.detail == "connect: no TCP connection within 0.1 s"
 
 
@@ -136,10 +136,10 @@ async def test_a_name_that_is_resolved_too_slowly(
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    target = watched("http://rag.example", **deadlines)
-    transcript = await probed(wire, target)
+    target = target_at("http://rag.example", **deadlines)
+    transcript = await probe_once(wire, target)
     released.set()
-    outcome, timing = judged(transcript, target)
+    outcome, timing = outcome_and_timing(transcript, target)
     assert outcome is Outcome.DNS
     assert transcript.detail == "dns: the name was not resolved within 0.2 s"
     assert (timing.dns_ms, timing.connect_ms, timing.ttft_ms) == (None, None, None)

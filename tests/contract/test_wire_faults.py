@@ -8,7 +8,7 @@ import pytest
 from monitor.domain import Ending, Outcome
 from monitor.probing.client import ProbeClient
 from monitor.probing.limits import EVENT_BYTES, LINE_BYTES
-from tests.scripted import (
+from tests.scripted_server import (
     HANG,
     LAST,
     RESET,
@@ -17,15 +17,15 @@ from tests.scripted import (
     Pause,
     Step,
     chunk,
+    full_reply,
     head,
-    scripted,
-    whole,
+    scripted_server,
 )
-from tests.wired import DONE, HI, THERE, judged, probed, says, watched
+from tests.single_probe import DONE, HI, THERE, outcome_and_timing, probe_once, sse, target_at
 
 PING = chunk(b": ping\n\n")
-SAYS_HI = chunk(says(HI))
-SAYS_DONE = chunk(says(DONE)) + LAST
+SAYS_HI = chunk(sse(HI))
+SAYS_DONE = chunk(sse(DONE)) + LAST
 MEGABYTE = b"x" * 1024 * 1024
 
 
@@ -52,7 +52,7 @@ FAULTS = [
           Outcome.TIMEOUT_FIRST_TOKEN, target=SOON),
     Fault("nor do bytes of an unended line", (head(), Forever(chunk(b"x"), 0.01)), Ending.SILENT,
           Outcome.TIMEOUT_FIRST_TOKEN, target=SOON),
-    Fault("nor empty text", (head(), Forever(chunk(says({"text": ""})), 0.01)), Ending.SILENT,
+    Fault("nor empty text", (head(), Forever(chunk(sse({"text": ""})), 0.01)), Ending.SILENT,
           Outcome.TIMEOUT_FIRST_TOKEN, target=SOON),
     Fault("nor a head that drips", (Drip(head(200, ("X-Slow", "x" * 400))),), Ending.SILENT,
           Outcome.TIMEOUT_FIRST_TOKEN, target=SOON),
@@ -63,19 +63,19 @@ FAULTS = [
           target=IMPATIENT),
     Fault("pings after text", (head(), SAYS_HI, Forever(PING, 0.01)), Ending.STALLED,
           Outcome.STALLED, ttft=True, target=IMPATIENT),
-    Fault("sources after text", (head(), SAYS_HI, Forever(chunk(says({"sources": []})), 0.01)),
+    Fault("sources after text", (head(), SAYS_HI, Forever(chunk(sse({"sources": []})), 0.01)),
           Ending.STALLED, Outcome.STALLED, ttft=True, target=IMPATIENT),
     # without end
     Fault("drips text for ever", (head(), Forever(SAYS_HI, 0.01)), Ending.DEADLINE,
           Outcome.DEADLINE, ttft=True, target={"deadline": 0.3}),
     Fault("the whole deadline covers a silent head", (HANG,), Ending.DEADLINE, Outcome.DEADLINE,
           target={"deadline": 0.15}),
-    Fault("pours text for ever", (head(), Forever(chunk(says(HI) + says({"n": "x" * 9000})))),
+    Fault("pours text for ever", (head(), Forever(chunk(sse(HI) + sse({"n": "x" * 9000})))),
           Ending.TOO_LARGE, Outcome.TOO_LARGE, ttft=True),
     # errors in words
-    Fault("error before text", (head(), chunk(says({"error": "both are down", "done": True}))),
+    Fault("error before text", (head(), chunk(sse({"error": "both are down", "done": True}))),
           Ending.END, Outcome.ERROR_EVENT),
-    Fault("error after text", (head(), SAYS_HI, chunk(says({"error": "529", "done": True}))),
+    Fault("error after text", (head(), SAYS_HI, chunk(sse({"error": "529", "done": True}))),
           Ending.END, Outcome.ERROR_EVENT, ttft=True),
     # sizes
     Fault("giant line", (head(), SAYS_HI, Forever(chunk(b"x" * 65536))), Ending.TOO_LARGE,
@@ -98,18 +98,18 @@ FAULTS = [
     Fault("unknown encoding", (head(200, ("Content-Encoding", "br")), SAYS_HI, SAYS_DONE),
           Ending.PROTOCOL, Outcome.PROTOCOL),
     # not what was asked for
-    Fault("web page", (whole(200, b"<h1>It works</h1>", media="text/html"),),
+    Fault("web page", (full_reply(200, b"<h1>It works</h1>", media="text/html"),),
           Ending.CONTENT_TYPE, Outcome.CONTENT_TYPE),
-    Fault("error as JSON", (whole(200, b'{"detail":"no"}', media="application/json"),),
+    Fault("error as JSON", (full_reply(200, b'{"detail":"no"}', media="application/json"),),
           Ending.CONTENT_TYPE, Outcome.CONTENT_TYPE),
-    Fault("no media type", (whole(200, says(HI, DONE)),), Ending.CONTENT_TYPE,
+    Fault("no media type", (full_reply(200, sse(HI, DONE)),), Ending.CONTENT_TYPE,
           Outcome.CONTENT_TYPE),
-    Fault("not found", (whole(404, b"no"),), Ending.STATUS, Outcome.HTTP_STATUS),
-    Fault("broken", (whole(500, b"Chat failed"),), Ending.STATUS, Outcome.HTTP_STATUS),
+    Fault("not found", (full_reply(404, b"no"),), Ending.STATUS, Outcome.HTTP_STATUS),
+    Fault("broken", (full_reply(500, b"Chat failed"),), Ending.STATUS, Outcome.HTTP_STATUS),
     Fault("another success", (head(204, media=None, chunked=False),), Ending.STATUS,
           Outcome.HTTP_STATUS),
-    Fault("starting up", (whole(503, b"warming up"),), Ending.STATUS, Outcome.UNAVAILABLE),
-    Fault("too often", (whole(429, b"limit"),), Ending.STATUS, Outcome.RATE_LIMITED),
+    Fault("starting up", (full_reply(503, b"warming up"),), Ending.STATUS, Outcome.UNAVAILABLE),
+    Fault("too often", (full_reply(429, b"limit"),), Ending.STATUS, Outcome.RATE_LIMITED),
     Fault("an error page that never ends", (head(502), Forever(chunk(b"x" * 999), 0.001)),
           Ending.STATUS, Outcome.HTTP_STATUS),
     Fault("not HTTP", (b"SSH-2.0-OpenSSH_9.6\r\n", HANG), Ending.PROTOCOL, Outcome.PROTOCOL),
@@ -133,7 +133,7 @@ FAULTS = [
           Outcome.TRUNCATED, ttft=True),
     Fault("closed before any text", (head(), PING), Ending.EOF, Outcome.TRUNCATED),
     Fault("shorter than announced",
-          (head(200, ("Content-Length", "999"), chunked=False), says(HI)), Ending.EOF,
+          (head(200, ("Content-Length", "999"), chunked=False), sse(HI)), Ending.EOF,
           Outcome.TRUNCATED, ttft=True),
     # senseless events
     Fault("twenty-one events that are no JSON", (head(), chunk(b"data: {\n\n" * 21), HANG),
@@ -146,19 +146,19 @@ FAULTS = [
     Fault("no UTF-8", (head(), chunk(b'data: {"text":"\xff\xfe"}\n\n'), SAYS_DONE), Ending.END,
           Outcome.ANSWERED, ttft=True),
     Fault("comments and an end", (head(), PING, PING, SAYS_DONE), Ending.END, Outcome.EMPTY),
-    Fault("an apology", (head(), chunk(says({"text": "Sorry, both models are down."})),
+    Fault("an apology", (head(), chunk(sse({"text": "Sorry, both models are down."})),
           SAYS_DONE), Ending.END, Outcome.ANSWERED, ttft=True),
-    Fault("done, and never closed", (head(), SAYS_HI, chunk(says(DONE)), HANG), Ending.END,
+    Fault("done, and never closed", (head(), SAYS_HI, chunk(sse(DONE)), HANG), Ending.END,
           Outcome.ANSWERED, ttft=True),
-    Fault("done, and reset", (head(), SAYS_HI, chunk(says(DONE)), RESET), Ending.END,
+    Fault("done, and reset", (head(), SAYS_HI, chunk(sse(DONE)), RESET), Ending.END,
           Outcome.ANSWERED, ttft=True),
     Fault("dripped byte by byte", (Drip(head() + SAYS_HI + SAYS_DONE, 0.0),), Ending.END,
           Outcome.ANSWERED, ttft=True),
-    Fault("a body that lasts until the close", (head(chunked=False), says(HI, DONE)), Ending.END,
+    Fault("a body that lasts until the close", (head(chunked=False), sse(HI, DONE)), Ending.END,
           Outcome.ANSWERED, ttft=True),
-    Fault("carriage returns only", (head(), chunk(says(HI, THERE, DONE).replace(b"\n", b"\r"))),
+    Fault("carriage returns only", (head(), chunk(sse(HI, THERE, DONE).replace(b"\n", b"\r"))),
           Ending.END, Outcome.ANSWERED, ttft=True),
-    Fault("a byte order mark", (head(), chunk(b"\xef\xbb\xbf" + says(HI, DONE))), Ending.END,
+    Fault("a byte order mark", (head(), chunk(b"\xef\xbb\xbf" + sse(HI, DONE))), Ending.END,
           Outcome.ANSWERED, ttft=True),
     Fault("a head after an early hint", (b"HTTP/1.1 103 Early\r\n\r\n" + head(), SAYS_HI,
           SAYS_DONE), Ending.END, Outcome.ANSWERED, ttft=True),
@@ -167,10 +167,10 @@ FAULTS = [
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 async def test_every_fault_has_its_outcome(wire: ProbeClient, fault: Fault) -> None:
-    async with scripted(*fault.script) as server:
-        target = watched(server.url, **fault.target)
-        transcript = await probed(wire, target)
-    outcome, timing = judged(transcript, target)
+    async with scripted_server(*fault.script) as server:
+        target = target_at(server.url, **fault.target)
+        transcript = await probe_once(wire, target)
+    outcome, timing = outcome_and_timing(transcript, target)
     assert (transcript.ending, outcome) == (fault.ending, fault.outcome), transcript.detail
     assert (timing.ttft_ms is not None) is fault.ttft
     assert server.connections == 1, "a probe is never retried"

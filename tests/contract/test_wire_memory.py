@@ -9,7 +9,7 @@ LIMIT_MIB = 150
 
 def test_all_faults_together_stay_within_the_memory_of_a_small_machine() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.hostile"],
+        [sys.executable, "-m", "tests.fault_memory"],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,

@@ -9,11 +9,19 @@ import pytest
 from monitor.domain import Ending, Outcome, StampSource
 from monitor.probing.client import ProbeClient
 from tests.certificates import Authority
-from tests.scripted import HANG, LAST, Asked, chunk, head, scripted, whole
-from tests.serving import hang_up, serving
-from tests.wired import DONE, HI, judged, probed, says, watched
+from tests.raw_server import hang_up, serving
+from tests.scripted_server import (
+    HANG,
+    LAST,
+    ScriptedRequest,
+    chunk,
+    full_reply,
+    head,
+    scripted_server,
+)
+from tests.single_probe import DONE, HI, outcome_and_timing, probe_once, sse, target_at
 
-ANSWER = (head(), chunk(says(HI)), chunk(says(DONE)), LAST)
+ANSWER = (head(), chunk(sse(HI)), chunk(sse(DONE)), LAST)
 
 
 @asynccontextmanager
@@ -48,11 +56,11 @@ async def test_an_https_target_is_reached_through_a_tunnel(
 ) -> None:
     async with (
         tunnelling() as (proxy, requested),
-        scripted(*ANSWER, tls=ours.server("good")) as server,
+        scripted_server(*ANSWER, tls=ours.server("good")) as server,
     ):
         proxy = proxy.replace("://", "://user:pass%40word@")
-        target = watched(server.url, ca_file=ours.ca_file, proxy=proxy)
-        transcript = await probed(wire, target)
+        target = target_at(server.url, ca_file=ours.ca_file, proxy=proxy)
+        transcript = await probe_once(wire, target)
     assert transcript.ending is Ending.END
     assert transcript.stamp is not StampSource.USER
     assert requested[0].startswith(f"CONNECT 127.0.0.1:{server.port} HTTP/1.1\r\n")
@@ -63,18 +71,21 @@ async def test_an_https_target_is_reached_through_a_tunnel(
 async def test_certificates_are_checked_behind_a_proxy_too(
     wire: ProbeClient, ours: Authority
 ) -> None:
-    async with tunnelling() as (proxy, _), scripted(*ANSWER, tls=ours.server("good")) as server:
-        transcript = await probed(wire, watched(server.url, proxy=proxy))
+    async with (
+        tunnelling() as (proxy, _),
+        scripted_server(*ANSWER, tls=ours.server("good")) as server,
+    ):
+        transcript = await probe_once(wire, target_at(server.url, proxy=proxy))
     assert transcript.ending is Ending.TLS
 
 
 async def test_an_http_target_is_asked_for_by_its_absolute_address(wire: ProbeClient) -> None:
-    async with scripted(*ANSWER) as proxy:
-        target = watched("http://rag.example:8080", proxy=proxy.url)
-        transcript = await probed(wire, target)
+    async with scripted_server(*ANSWER) as proxy:
+        target = target_at("http://rag.example:8080", proxy=proxy.url)
+        transcript = await probe_once(wire, target)
         (requested,) = proxy.requests
     assert transcript.ending is Ending.END
-    assert isinstance(requested, Asked)
+    assert isinstance(requested, ScriptedRequest)
     assert requested.target.startswith("http://rag.example:8080/bali-zero/chat-stream?")
     assert requested.headers["host"] == "rag.example:8080"
 
@@ -82,7 +93,7 @@ async def test_an_http_target_is_asked_for_by_its_absolute_address(wire: ProbeCl
 async def test_a_proxy_that_declines_is_named_without_its_password(wire: ProbeClient) -> None:
     async with tunnelling(407) as (proxy, _):
         named = proxy.replace("://", "://user:secret@")
-        transcript = await probed(wire, watched("https://rag.example", proxy=named))
+        transcript = await probe_once(wire, target_at("https://rag.example", proxy=named))
     assert transcript.ending is Ending.REFUSED
     assert transcript.detail is not None
     assert "407" in transcript.detail
@@ -91,38 +102,38 @@ async def test_a_proxy_that_declines_is_named_without_its_password(wire: ProbeCl
 
 @pytest.mark.parametrize("deadline", ["connect_deadline", "deadline"])
 async def test_a_proxy_that_never_opens_the_tunnel(wire: ProbeClient, deadline: str) -> None:
-    async with scripted(HANG) as proxy:
-        target = watched("https://rag.example", proxy=proxy.url, **{deadline: 0.2})
-        transcript = await probed(wire, target)
+    async with scripted_server(HANG) as proxy:
+        target = target_at("https://rag.example", proxy=proxy.url, **{deadline: 0.2})
+        transcript = await probe_once(wire, target)
         assert proxy.requests[0].method == "CONNECT"
-    assert judged(transcript, target)[0] is Outcome.CONNECT
+    assert outcome_and_timing(transcript, target)[0] is Outcome.CONNECT
     assert transcript.detail == "connect: the proxy opened no tunnel within 0.2 s"
     assert transcript.sent_ns is None
 
 
 async def test_a_handshake_that_hangs_behind_a_proxy(wire: ProbeClient) -> None:
-    async with scripted(b"HTTP/1.1 200 Open\r\n\r\n", HANG) as proxy:
-        target = watched("https://rag.example", proxy=proxy.url, connect_deadline=0.2)
-        transcript = await probed(wire, target)
-    assert judged(transcript, target)[0] is Outcome.TLS
+    async with scripted_server(b"HTTP/1.1 200 Open\r\n\r\n", HANG) as proxy:
+        target = target_at("https://rag.example", proxy=proxy.url, connect_deadline=0.2)
+        transcript = await probe_once(wire, target)
+    assert outcome_and_timing(transcript, target)[0] is Outcome.TLS
     assert transcript.detail == "tls: the handshake was not finished within 0.2 s"
 
 
 async def test_a_name_that_no_certificate_can_bear(wire: ProbeClient) -> None:
-    async with scripted(b"HTTP/1.1 200 Open\r\n\r\n", HANG) as proxy:
-        transcript = await probed(wire, watched("https://.example", proxy=proxy.url))
+    async with scripted_server(b"HTTP/1.1 200 Open\r\n\r\n", HANG) as proxy:
+        transcript = await probe_once(wire, target_at("https://.example", proxy=proxy.url))
     assert transcript.ending is Ending.TLS
 
 
 @pytest.mark.parametrize("port", [0, 65536, 99999])
 async def test_a_port_that_does_not_exist(wire: ProbeClient, port: int) -> None:
-    transcript = await probed(wire, watched(f"http://127.0.0.1:{port}"))
+    transcript = await probe_once(wire, target_at(f"http://127.0.0.1:{port}"))
     assert transcript.ending is Ending.REFUSED
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "https://127.0.0.1:1", "ftp://x", "x"])
 async def test_other_proxies_are_refused_in_words(wire: ProbeClient, proxy: str) -> None:
-    transcript = await probed(wire, watched("http://127.0.0.1:1", proxy=proxy))
+    transcript = await probe_once(wire, target_at("http://127.0.0.1:1", proxy=proxy))
     assert transcript.ending is Ending.REFUSED
     assert transcript.detail is not None
     assert "proxy" in transcript.detail or "proxies" in transcript.detail
@@ -133,12 +144,12 @@ async def test_proxies_of_the_environment_are_not_used(
 ) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    async with scripted(*ANSWER) as server:
-        transcript = await probed(wire, watched(server.url))
+    async with scripted_server(*ANSWER) as server:
+        transcript = await probe_once(wire, target_at(server.url))
     assert transcript.ending is Ending.END
 
 
 async def test_an_answer_that_is_not_from_the_target_is_a_status(wire: ProbeClient) -> None:
-    async with scripted(whole(502, b"no route")) as proxy:
-        transcript = await probed(wire, watched("http://rag.example", proxy=proxy.url))
+    async with scripted_server(full_reply(502, b"no route")) as proxy:
+        transcript = await probe_once(wire, target_at("http://rag.example", proxy=proxy.url))
     assert (transcript.ending, transcript.body) == (Ending.STATUS, "no route")

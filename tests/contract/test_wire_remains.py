@@ -8,63 +8,63 @@ import pytest
 from monitor.domain import Ending
 from monitor.probing.client import ProbeClient
 from monitor.probing.resources import gc_paused
-from tests.scripted import HANG, LAST, chunk, head, scripted, whole
-from tests.wired import DONE, HI, THERE, data, probed, says, watched
+from tests.scripted_server import HANG, LAST, chunk, full_reply, head, scripted_server
+from tests.single_probe import DONE, HI, THERE, event_data, probe_once, sse, target_at
 
-ANSWER = (head(), chunk(says(HI)), chunk(says(THERE)), chunk(says(DONE)), LAST)
+ANSWER = (head(), chunk(sse(HI)), chunk(sse(THERE)), chunk(sse(DONE)), LAST)
 
 
 @pytest.mark.parametrize(
     ("response", "kept"),
     [
-        (whole(200, b"<h1>Hi</h1>", media="text/html"), "<h1>Hi</h1>"),
-        (whole(401, b'{"detail":"no"}'), '{"detail":"no"}'),
-        (whole(500, "ü".encode() * 5000), "ü" * 2000),  # the start, in whole characters
-        (whole(500, b"\xff!"), "\ufffd!"),
-        (whole(500, b""), None),
-        (whole(500, b"\x1f\x8b", ("Content-Encoding", "gzip")), None),  # unreadable
+        (full_reply(200, b"<h1>Hi</h1>", media="text/html"), "<h1>Hi</h1>"),
+        (full_reply(401, b'{"detail":"no"}'), '{"detail":"no"}'),
+        (full_reply(500, "ü".encode() * 5000), "ü" * 2000),  # the start, in whole characters
+        (full_reply(500, b"\xff!"), "\ufffd!"),
+        (full_reply(500, b""), None),
+        (full_reply(500, b"\x1f\x8b", ("Content-Encoding", "gzip")), None),  # unreadable
     ],
 )
 async def test_the_start_of_a_body_that_is_no_stream_is_kept(
     wire: ProbeClient, response: bytes, kept: str | None
 ) -> None:
-    async with scripted(response) as server:
-        transcript = await probed(wire, watched(server.url))
+    async with scripted_server(response) as server:
+        transcript = await probe_once(wire, target_at(server.url))
     assert transcript.body == kept
     assert transcript.events == ()
 
 
 async def test_text_of_a_hostile_service_is_kept_as_it_stood(wire: ProbeClient) -> None:
     hostile = "<!channel> <https://evil|click> *_~`\x1b[2J\x1b]0;gone\x07\u202egnp.exe\u2028=1+1"
-    async with scripted(head(), chunk(says({"text": hostile}, DONE))) as server:
-        transcript = await probed(wire, watched(server.url))
-    assert data(transcript)[0] == {"text": hostile}
+    async with scripted_server(head(), chunk(sse({"text": hostile}, DONE))) as server:
+        transcript = await probe_once(wire, target_at(server.url))
+    assert event_data(transcript)[0] == {"text": hostile}
 
 
 @pytest.mark.parametrize("status", [429, 503])
 async def test_being_asked_to_wait_is_noted(wire: ProbeClient, status: int) -> None:
-    async with scripted(whole(status, b"", ("Retry-After", "60"))) as server:
-        transcript = await probed(wire, watched(server.url))
+    async with scripted_server(full_reply(status, b"", ("Retry-After", "60"))) as server:
+        transcript = await probe_once(wire, target_at(server.url))
     assert transcript.retry_after_s == 60.0
 
 
 async def test_abort_ends_what_is_under_way_and_nothing_else(wire: ProbeClient) -> None:
-    async with scripted(head(), chunk(says(HI)), HANG) as server:
-        target = watched(server.url)
-        running = asyncio.create_task(probed(wire, target))
+    async with scripted_server(head(), chunk(sse(HI)), HANG) as server:
+        target = target_at(server.url)
+        running = asyncio.create_task(probe_once(wire, target))
         await server.asked.wait()
         await asyncio.sleep(0.5)  # the words arrive, and the rest never does
         wire.abort()
         transcript = await running
-        assert (transcript.ending, data(transcript)) == (Ending.ABORTED, [HI])
-    async with scripted(*ANSWER) as server:
-        transcript = await probed(wire, watched(server.url))
+        assert (transcript.ending, event_data(transcript)) == (Ending.ABORTED, [HI])
+    async with scripted_server(*ANSWER) as server:
+        transcript = await probe_once(wire, target_at(server.url))
     assert transcript.ending is Ending.END
 
 
 async def test_a_cancelled_probe_is_cancelled_and_leaves_no_connection(wire: ProbeClient) -> None:
-    async with scripted(head(), chunk(says(HI)), HANG) as server:
-        running = asyncio.create_task(probed(wire, watched(server.url)))
+    async with scripted_server(head(), chunk(sse(HI)), HANG) as server:
+        running = asyncio.create_task(probe_once(wire, target_at(server.url)))
         await server.asked.wait()
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -74,11 +74,11 @@ async def test_a_cancelled_probe_is_cancelled_and_leaves_no_connection(wire: Pro
 
 
 async def test_probes_side_by_side_do_not_mix(wire: ProbeClient) -> None:
-    async with scripted(*ANSWER) as server:
-        target = watched(server.url)
-        transcripts = await asyncio.gather(*(probed(wire, target) for _ in range(50)))
+    async with scripted_server(*ANSWER) as server:
+        target = target_at(server.url)
+        transcripts = await asyncio.gather(*(probe_once(wire, target) for _ in range(50)))
     assert {t.ending for t in transcripts} == {Ending.END}
-    assert all(data(t) == [HI, THERE, DONE] for t in transcripts)
+    assert all(event_data(t) == [HI, THERE, DONE] for t in transcripts)
     ids = {requested.headers["x-request-id"] for requested in server.requests}
     assert ids == {str(t.id) for t in transcripts}
 
@@ -87,12 +87,12 @@ async def test_a_probe_leaves_no_garbage_that_only_a_collection_would_find(
     wire: ProbeClient,
 ) -> None:
     """In rounds nothing is collected: what a probe ties in knots would pile up."""
-    async with scripted(*ANSWER) as server:
-        await probed(wire, watched(server.url))
+    async with scripted_server(*ANSWER) as server:
+        await probe_once(wire, target_at(server.url))
         gc.collect()
         with gc_paused():
             gc.set_debug(gc.DEBUG_SAVEALL)
-            await probed(wire, watched(server.url))
+            await probe_once(wire, target_at(server.url))
             gc.collect()
             gc.set_debug(0)
             rooms = {type(thing).__module__.partition(".")[0] for thing in gc.garbage}

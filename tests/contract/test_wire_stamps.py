@@ -15,8 +15,8 @@ import uvloop
 from monitor.domain import Ending, StampSource, StreamEvent, Transcript
 from monitor.probing.client import ProbeClient
 from monitor.probing.resources import KernelClock
-from tests.scripted import LAST, chunk, head
-from tests.wired import DONE, HI, THERE, probed, says, watched
+from tests.scripted_server import LAST, chunk, head
+from tests.single_probe import DONE, HI, THERE, probe_once, sse, target_at
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernel stamps on Linux only")
 
@@ -24,7 +24,7 @@ Loop = Callable[[], asyncio.AbstractEventLoop]
 LOOPS = pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 STALL_S = 0.3
 PING = chunk(b": ping\n\n")
-END = chunk(says(DONE)) + LAST
+END = chunk(sse(DONE)) + LAST
 
 
 @dataclass
@@ -74,7 +74,7 @@ def heard(
 
         async def ask(url: str) -> Transcript:
             async with ProbeClient("test", kernel=kernel) as wire:
-                return await probed(wire, watched(url, **target))
+                return await probe_once(wire, target_at(url, **target))
 
         steps = [stall if step == "stall" else step for step in script]
         with threaded(*steps) as server:  # type: ignore[arg-type]
@@ -99,7 +99,7 @@ def first_text(transcript: Transcript) -> StreamEvent:
 
 @LOOPS
 def test_a_stall_does_not_move_the_stamp_of_a_lone_first_text(new_loop: Loop) -> None:
-    script = (head() + PING, 0.05, "stall", 0.05, chunk(says(HI)), STALL_S, END)
+    script = (head() + PING, 0.05, "stall", 0.05, chunk(sse(HI)), STALL_S, END)
     transcript, sent_ns = undisturbed(new_loop, *script)
     off_ns = first_text(transcript).arrived_ns - sent_ns[1]
     assert transcript.stamp is StampSource.KERNEL
@@ -110,7 +110,7 @@ def test_a_stall_does_not_move_the_stamp_of_a_lone_first_text(new_loop: Loop) ->
 
 @LOOPS
 def test_texts_merged_during_a_stall_are_degraded(new_loop: Loop) -> None:
-    texts = (chunk(says(HI)), 0.05, chunk(says(THERE)))
+    texts = (chunk(sse(HI)), 0.05, chunk(sse(THERE)))
     script = (head() + PING, 0.05, "stall", 0.05, *texts, STALL_S, END)
     transcript, sent_ns = heard(new_loop, *script)
     assert first_text(transcript).read == transcript.events[1].read
@@ -120,13 +120,13 @@ def test_texts_merged_during_a_stall_are_degraded(new_loop: Loop) -> None:
 
 @LOOPS
 def test_a_text_merged_with_a_ping_after_it_is_degraded_too(new_loop: Loop) -> None:
-    script = (head(), 0.05, "stall", 0.05, chunk(says(HI)), 0.05, PING, STALL_S, END)
+    script = (head(), 0.05, "stall", 0.05, chunk(sse(HI)), 0.05, PING, STALL_S, END)
     assert heard(new_loop, *script)[0].stamp is StampSource.DEGRADED
 
 
 @LOOPS
 def test_texts_sent_together_are_no_stall_of_ours(new_loop: Loop) -> None:
-    together = chunk(says(HI)) + chunk(says(THERE))
+    together = chunk(sse(HI)) + chunk(sse(THERE))
     transcript, _ = undisturbed(new_loop, head() + PING, 0.05, together, 0.05, END)
     assert first_text(transcript).read == transcript.events[1].read
     assert transcript.stamp is StampSource.KERNEL
@@ -134,20 +134,20 @@ def test_texts_sent_together_are_no_stall_of_ours(new_loop: Loop) -> None:
 
 @LOOPS
 def test_a_stall_after_the_first_text_leaves_its_stamp_alone(new_loop: Loop) -> None:
-    texts = (chunk(says(THERE)), 0.05, chunk(says(THERE)))
-    script = (head() + PING, 0.05, chunk(says(HI)), 0.05, "stall", 0.05, *texts, STALL_S, END)
+    texts = (chunk(sse(THERE)), 0.05, chunk(sse(THERE)))
+    script = (head() + PING, 0.05, chunk(sse(HI)), 0.05, "stall", 0.05, *texts, STALL_S, END)
     assert undisturbed(new_loop, *script)[0].stamp is StampSource.KERNEL
 
 
 @LOOPS
 def test_without_kernel_stamps_a_stall_degrades_every_first_text(new_loop: Loop) -> None:
-    script = (head() + PING, 0.05, "stall", 0.05, chunk(says(HI)), STALL_S, END)
+    script = (head() + PING, 0.05, "stall", 0.05, chunk(sse(HI)), STALL_S, END)
     assert heard(new_loop, *script, kernel=False)[0].stamp is StampSource.DEGRADED
 
 
 @LOOPS
 def test_without_kernel_stamps_the_reader_stamps(new_loop: Loop) -> None:
-    script = (head() + PING, 0.05, chunk(says(HI)), 0.05, END)
+    script = (head() + PING, 0.05, chunk(sse(HI)), 0.05, END)
     transcript, sent_ns = undisturbed(new_loop, *script, kernel=False)
     assert transcript.stamp is StampSource.USER
     assert first_text(transcript).arrived_ns > sent_ns[1]
@@ -155,8 +155,8 @@ def test_without_kernel_stamps_the_reader_stamps(new_loop: Loop) -> None:
 
 @LOOPS
 def test_a_stall_of_ours_is_not_held_against_the_target(new_loop: Loop) -> None:
-    texts = [step for _ in range(6) for step in (0.05, chunk(says(THERE)))]
-    script = (head(), chunk(says(HI)), 0.05, "stall", *texts, END)
+    texts = [step for _ in range(6) for step in (0.05, chunk(sse(THERE)))]
+    script = (head(), chunk(sse(HI)), 0.05, "stall", *texts, END)
     transcript, _ = heard(new_loop, *script, stall_deadline=STALL_S / 2)
     assert transcript.ending is Ending.END
     assert len(transcript.events) == 8
@@ -171,12 +171,12 @@ async def test_a_clock_that_steps_degrades_the_probe(step_s: float) -> None:
 
     async with ProbeClient("test") as wire:
         wire.clock = KernelClock(wall_ns=wall_ns)
-        with threaded(head() + PING, 0.05, stepped.set, chunk(says(HI)), END) as server:
-            transcript = await probed(wire, watched(f"http://127.0.0.1:{server.port}"))
+        with threaded(head() + PING, 0.05, stepped.set, chunk(sse(HI)), END) as server:
+            transcript = await probe_once(wire, target_at(f"http://127.0.0.1:{server.port}"))
         assert transcript.stamp is StampSource.DEGRADED
         stepped.clear()  # back to the clock that the kernel stamps by
-        with threaded(head(), chunk(says(HI)), END) as server:
-            later = await probed(wire, watched(f"http://127.0.0.1:{server.port}"))
+        with threaded(head(), chunk(sse(HI)), END) as server:
+            later = await probe_once(wire, target_at(f"http://127.0.0.1:{server.port}"))
     assert later.sent_ns is not None
     off_ns = first_text(later).arrived_ns - later.sent_ns
     assert 0 < off_ns < 10**9, "the next probe goes by the clock as it is now"

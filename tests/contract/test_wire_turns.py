@@ -8,8 +8,8 @@ from monitor.dialects import dialect_of
 from monitor.domain import Ending, ParsedEvent, Query, StreamEvent
 from monitor.probing.client import ProbeClient, exchange
 from monitor.probing.limits import SLICE_BYTES
-from tests.scripted import LAST, chunk, head, scripted
-from tests.wired import DONE, says, watched
+from tests.scripted_server import LAST, chunk, head, scripted_server
+from tests.single_probe import DONE, sse, target_at
 
 TINY = b"data: {}\n\n"
 BLOCKS, BLOCK = 20, 1_000
@@ -28,9 +28,9 @@ async def test_a_stream_at_line_speed_leaves_a_turn_after_every_slice() -> None:
     query = Query(id="hi", text="Hi")
     async with (
         ProbeClient("0") as wire,
-        scripted(head(), *script, chunk(says(DONE)), LAST) as server,
+        scripted_server(head(), *script, chunk(sse(DONE)), LAST) as server,
     ):
-        target = watched(server.url)
+        target = target_at(server.url)
         dialect = dialect_of(target)
         worked: list[int] = []  # turns of the loop at each event
 

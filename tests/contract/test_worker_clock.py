@@ -13,7 +13,7 @@ from apscheduler.job import Job
 from monitor.storage import Database
 from monitor.worker import scheduler
 from monitor.worker.scheduler import Worker
-from tests.contract.watching import settings, watching
+from tests.contract.open_context import open_context, settings
 
 HOUR = timedelta(hours=1)
 
@@ -22,7 +22,7 @@ HOUR = timedelta(hours=1)
 async def test_after_a_step_every_job_is_due_within_its_own_interval(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step_s: float
 ) -> None:
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         one = Worker(context)
         life = asyncio.create_task(one.live())
         await until(lambda: bool(one._scheduler.get_jobs()))
@@ -37,7 +37,7 @@ async def test_after_a_step_every_job_is_due_within_its_own_interval(
 
 
 async def test_a_clock_that_keeps_time_moves_nothing(database: Database, tmp_path: Path) -> None:
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         one = Worker(context)
         life = asyncio.create_task(one.live())
         await until(lambda: bool(one._scheduler.get_jobs()))

@@ -21,19 +21,19 @@ from monitor.simulator.slack_server import Message, SlackServer
 from monitor.storage import Database, observations
 from monitor.worker import evaluation, probe_round
 from monitor.worker.context import WorkerContext
+from tests.contract.open_context import deliver, open_context, settings
 from tests.contract.test_probe_budget import nothing
-from tests.contract.watching import deliver, settings, watching
-from tests.e2e.rig import rows
-from tests.facts import observation
-from tests.scripted import LAST, chunk, head, whole
-from tests.serving import serving
-from tests.wired import DONE, HI, says
+from tests.e2e.worker_process import rows
+from tests.example_data import observation
+from tests.raw_server import serving
+from tests.scripted_server import LAST, chunk, full_reply, head
+from tests.single_probe import DONE, HI, sse
 
 TOKEN = "xoxb-canary-3f9c1b"
 WORKERS, SLOTS = 5, 60
 EVERY = timedelta(minutes=10)
-GOOD = head() + chunk(says(HI)) + chunk(says(DONE)) + LAST
-BROKEN = whole(500, b"no")
+GOOD = head() + chunk(sse(HI)) + chunk(sse(DONE)) + LAST
+BROKEN = full_reply(500, b"no")
 
 PROCESS = """
 import asyncio, sys
@@ -42,7 +42,7 @@ from pathlib import Path
 from monitor.worker import evaluation as judging
 from monitor.notifications import ConsoleNotifier
 from monitor.storage.engine import Database
-from tests.contract.watching import deliver, settings, watching
+from tests.contract.open_context import deliver, settings, open_context
 
 applied = judging._apply
 
@@ -57,7 +57,7 @@ judging._apply = and_hang
 
 async def main():
     database = Database(sys.argv[1])
-    async with watching(settings(Path(sys.argv[2])), database, ConsoleNotifier()) as watch:
+    async with open_context(settings(Path(sys.argv[2])), database, ConsoleNotifier()) as watch:
         assert await judging.evaluate(replace(watch, worker="doomed"))
         print("here", flush=True)
         await asyncio.sleep(60)
@@ -99,7 +99,7 @@ async def team(
             edges.push_async_callback(database.close)
             bot = SlackBot(TOKEN, "#alerts", base_url=inbox.api_url, timeout_s=60)
             context = await edges.enter_async_context(
-                watching(settings(home, service), database, bot)
+                open_context(settings(home, service), database, bot)
             )
             members.append(replace(context, worker=f"w{number}"))
         yield members
@@ -188,7 +188,7 @@ async def test_killed_with_the_lease_in_its_hands_another_sends_it_once(
     assert committed == ([] if where == "within" else [("doomed",)])
     with SlackServer(token=TOKEN) as inbox:
         bot = SlackBot(TOKEN, "#alerts", base_url=inbox.api_url, timeout_s=60)
-        async with watching(settings(tmp_path), database, bot) as context:
+        async with open_context(settings(tmp_path), database, bot) as context:
             if where == "after":
                 assert not await evaluation.evaluate(context), "the dead one's lease is respected"
                 async with database.begin() as connection:  # until its time is over

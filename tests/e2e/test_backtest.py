@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from monitor.storage import Database, observations
-from tests.e2e.rig import called, configuration, environment
-from tests.facts import observation
+from tests.e2e.worker_process import configuration, environment, run_command
+from tests.example_data import observation
 
 BEGIN = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=6)
 
@@ -33,7 +33,7 @@ def test_stored_observations_show_what_would_have_been_sent(
 ) -> None:
     asyncio.run(slow_rounds(database_url))
     configuration(tmp_path, "http://127.0.0.1:9", every="5m")
-    lines = called(tmp_path, "backtest", "--since", "1d", DATABASE_URL=database_url)
+    lines = run_command(tmp_path, "backtest", "--since", "1d", DATABASE_URL=database_url)
     assert lines.returncode == 0, lines.stderr
     events = [json.loads(line) for line in lines.stdout.splitlines()]
     [fired] = [event for event in events if event["rule"] == "ttft"]
@@ -42,10 +42,10 @@ def test_stored_observations_show_what_would_have_been_sent(
     begun_at = BEGIN + 36 * timedelta(minutes=5)
     assert begun_at < fired_at < begun_at + timedelta(hours=1)
 
-    table = called(tmp_path, "backtest", "--since", "1d", "--table", DATABASE_URL=database_url)
+    table = run_command(tmp_path, "backtest", "--since", "1d", "--table", DATABASE_URL=database_url)
     assert " ttft · rag: " in table.stdout
 
-    calmer = called(tmp_path, "backtest", "--since", "1d", "--set", "ttft.limit_ms=2000",
+    calmer = run_command(tmp_path, "backtest", "--since", "1d", "--set", "ttft.limit_ms=2000",
                     DATABASE_URL=database_url)  # fmt: skip
     assert '"ttft"' not in calmer.stdout
 

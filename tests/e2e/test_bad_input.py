@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from tests.e2e.rig import called, command, configuration, eventually, rows, service, worker
+from tests.e2e.worker_process import (
+    command,
+    configuration,
+    eventually,
+    rows,
+    run_command,
+    service,
+    worker,
+)
 
 NOWHERE = "postgresql://me:canary@127.0.0.1:1/nothing"
 
@@ -16,7 +24,7 @@ NOWHERE = "postgresql://me:canary@127.0.0.1:1/nothing"
 @pytest.mark.parametrize("verb", ["run", "check", "migrate", "probe", "test-alert", "incidents"])
 def test_every_command_reports_all_configuration_faults_at_once(tmp_path: Path, verb: str) -> None:
     (tmp_path / "monitor.toml").write_text('[targets.rag]\nurl = "ftp://x"\n[rules.tfft]\n')
-    ended = called(tmp_path, verb, LOG_LEVEL="LOUD")
+    ended = run_command(tmp_path, verb, LOG_LEVEL="LOUD")
     assert ended.returncode == 2
     assert ended.stdout == ""
     first, *faults = ended.stderr.splitlines()
@@ -40,7 +48,7 @@ def test_a_configuration_file_that_is_missing_is_one_sentence(tmp_path: Path) ->
 def test_an_unreachable_database_is_named_without_its_password(tmp_path: Path, verb: str) -> None:
     with service() as stage:
         configuration(tmp_path, stage.url)
-        ended = called(tmp_path, verb, DATABASE_URL=NOWHERE)
+        ended = run_command(tmp_path, verb, DATABASE_URL=NOWHERE)
     reported = ended.stdout + ended.stderr
     assert ended.returncode == 1
     assert "DATABASE_URL = postgresql://me:***@127.0.0.1:1/nothing" in reported
@@ -75,7 +83,7 @@ def test_a_database_that_does_not_exist_ends_the_worker_at_once(
 ) -> None:
     configuration(tmp_path, "http://127.0.0.1:9")
     url = make_url(server_url).set(database="no_such").render_as_string(hide_password=False)
-    ended = called(tmp_path, "run", DATABASE_URL=url)
+    ended = run_command(tmp_path, "run", DATABASE_URL=url)
     assert ended.returncode == 1
     assert 'database "no_such" does not exist' in ended.stderr
     assert "waiting" not in ended.stderr
@@ -83,7 +91,7 @@ def test_a_database_that_does_not_exist_ends_the_worker_at_once(
 
 def test_a_wrong_kind_of_address_is_a_configuration_fault(tmp_path: Path) -> None:
     configuration(tmp_path, "http://127.0.0.1:9")
-    ended = called(tmp_path, "run", DATABASE_URL="mysql://u:canary@h/d")
+    ended = run_command(tmp_path, "run", DATABASE_URL="mysql://u:canary@h/d")
     assert ended.returncode == 2
     assert "DATABASE_URL" in ended.stderr
     assert "postgresql://user:password@host:5432/database" in ended.stderr
@@ -100,7 +108,7 @@ def test_a_foreign_schema_is_refused_by_worker_and_migration(
     with psycopg.connect(plain) as connection:
         connection.execute("UPDATE monitor_alembic_version SET version_num = 'deadbeef'")
     for verb, status in (("run", 1), ("migrate", 2)):
-        ended = called(tmp_path, verb, DATABASE_URL=database_url)
+        ended = run_command(tmp_path, verb, DATABASE_URL=database_url)
         assert ended.returncode == status
         assert "deadbeef" in ended.stderr
         assert "Traceback" not in ended.stderr
@@ -109,7 +117,7 @@ def test_a_foreign_schema_is_refused_by_worker_and_migration(
 def test_a_worker_waits_for_its_revision_and_runs_once_it_is_there(
     tmp_path: Path, empty_url: str
 ) -> None:
-    from tests.e2e.rig import eventually
+    from tests.e2e.worker_process import eventually
 
     with service() as stage:
         configuration(tmp_path, stage.url)
@@ -138,7 +146,7 @@ def test_a_wrong_argument_says_what_is_known(
     tmp_path: Path, database_url: str, arguments: tuple[str, ...], text: str
 ) -> None:
     configuration(tmp_path, "http://127.0.0.1:9")
-    ended = called(tmp_path, *arguments, DATABASE_URL=database_url)
+    ended = run_command(tmp_path, *arguments, DATABASE_URL=database_url)
     assert ended.returncode == 2
     assert text in ended.stderr
     assert rows(database_url, "SELECT count(*) FROM observations") == [(0,)]
@@ -146,7 +154,7 @@ def test_a_wrong_argument_says_what_is_known(
 
 def test_a_target_that_refuses_fails_the_check_by_name(tmp_path: Path, database_url: str) -> None:
     configuration(tmp_path, "http://127.0.0.1:9")
-    ended = called(tmp_path, "check", DATABASE_URL=database_url)
+    ended = run_command(tmp_path, "check", DATABASE_URL=database_url)
     assert ended.returncode == 1
     assert "FAULT   target rag: url = http://127.0.0.1:9" in ended.stdout
 
@@ -156,7 +164,7 @@ def test_a_sound_setting_passes_the_check_with_a_projection(
 ) -> None:
     with service() as stage:
         configuration(tmp_path, stage.url, every="5m")
-        ended = called(tmp_path, "check", DATABASE_URL=database_url)
+        ended = run_command(tmp_path, "check", DATABASE_URL=database_url)
     assert ended.returncode == 0, ended.stdout
     assert "projected spend of rag" in ended.stdout
     assert "expected meta-llama/llama-4-scout: probes $" in ended.stdout
@@ -165,6 +173,6 @@ def test_a_sound_setting_passes_the_check_with_a_projection(
 
 def test_a_failed_probe_is_an_observation_and_no_crash(tmp_path: Path) -> None:
     configuration(tmp_path, "http://127.0.0.1:9")
-    ended = called(tmp_path, "probe", "--json")
+    ended = run_command(tmp_path, "probe", "--json")
     assert ended.returncode == 1
     assert '"outcome": "refused"' in ended.stdout

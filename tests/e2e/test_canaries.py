@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import make_url
 
 from monitor.simulator.slack_server import SlackReplyStep, SlackServer
-from tests.e2e.echo import echo
-from tests.e2e.rig import command, eventually, rows, worker
+from tests.e2e.echo_service import echo
+from tests.e2e.worker_process import command, eventually, rows, worker
 
 CANARIES = {
     "database": "canary-db-7f3a91",

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from monitor.simulator.slack_server import SlackServer
 from tests.contract.http_sink import HttpSink, http_sink
-from tests.e2e.rig import configuration, eventually, rows, service, worker
 from tests.e2e.test_slack import SECTIONS, SOON_S
+from tests.e2e.worker_process import configuration, eventually, rows, service, worker
 
 OPS = """
 [[channels]]

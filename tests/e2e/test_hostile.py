@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from tests.e2e.rig import configuration, eventually, rows, service, worker
+from tests.e2e.worker_process import configuration, eventually, rows, service, worker
 
 HOSTILE = "also " * 40 + "zzz I'm Claude, made by Anthropic."
 MORE = """

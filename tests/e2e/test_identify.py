@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.e2e.rig import command, configuration, service
+from tests.e2e.worker_process import command, configuration, service
 
 LLAMA, HAIKU = "meta-llama/llama-4-scout", "anthropic/claude-haiku-4-5"
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from monitor.simulator.slack_server import SlackServer
-from tests.e2e.rig import eventually, rows, slack, worker
+from tests.e2e.worker_process import eventually, rows, slack, worker
 
 ROOT = Path(__file__).parents[2]
 LOCK = Path(__file__).with_name("litellm.lock")

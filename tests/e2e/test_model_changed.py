@@ -5,7 +5,15 @@ from pathlib import Path
 
 from monitor.simulator.slack_channel import PostedMessage
 from monitor.simulator.slack_server import SlackServer
-from tests.e2e.rig import command, configuration, eventually, rows, service, slack, worker
+from tests.e2e.worker_process import (
+    command,
+    configuration,
+    eventually,
+    rows,
+    service,
+    slack,
+    worker,
+)
 
 SOON_S = 60
 SEEN = "SELECT count(*) FROM observations WHERE identity = 'expected'"

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from monitor.dialects import dialect_of, read
 from monitor.transcripts import recorded
-from tests.e2e.rig import command, configuration, environment, eventually, rows, service
-from tests.scripted import LAST, chunk, head, scripted
-from tests.wired import watched
+from tests.e2e.worker_process import command, configuration, environment, eventually, rows, service
+from tests.scripted_server import LAST, chunk, head, scripted_server
+from tests.single_probe import target_at
 
 
 def test_a_load_run_reports_records_and_stores_every_probe(
@@ -36,7 +36,7 @@ def test_a_load_run_reports_records_and_stores_every_probe(
     ids = {seen["id"] for seen in notified}
     assert ids == stored == {str(transcript.id) for transcript in kept}
     assert len(ids) == 150
-    dialect = dialect_of(watched("http://x"))
+    dialect = dialect_of(target_at("http://x"))
     answers = {str(t.id): len(read(dialect, t).text) for t in kept}
     assert answers == {seen["id"]: seen["answer_chars"] for seen in notified}
 
@@ -119,7 +119,7 @@ def test_on_a_terminal_a_bar_shows_how_far_it_is(tmp_path: Path) -> None:
 
 async def test_an_expression_that_finds_nothing_is_named_and_explained(tmp_path: Path) -> None:
     events = b'data: {"delta":"Sure! \x1b[31m"}\n\ndata: {"done":true}\n\n'
-    async with scripted(head(), chunk(events), LAST) as server:
+    async with scripted_server(head(), chunk(events), LAST) as server:
         (tmp_path / "monitor.toml").write_text(f"""
 [targets.kb]
 url = "{server.url}"

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.rig import configuration, environment, eventually, rows, service, worker
+from tests.e2e.worker_process import configuration, environment, eventually, rows, service, worker
 
 PROBED = "SELECT count(*) FROM observations WHERE target = '{}'"
 NOTICES = "SELECT notice->>'sentence' FROM outbox WHERE notice->>'rule' = 'configuration'"

@@ -12,7 +12,15 @@ from pathlib import Path
 from monitor.rules import RULES
 from monitor.simulator.slack_channel import PostedMessage
 from monitor.simulator.slack_server import SlackReplyStep, SlackServer
-from tests.e2e.rig import Process, configuration, eventually, rows, service, slack, worker
+from tests.e2e.worker_process import (
+    Process,
+    configuration,
+    eventually,
+    rows,
+    service,
+    slack,
+    worker,
+)
 
 # One rule speaks of the service, so that the script meets the message it is meant for, and
 # speaks after one slow round: how soon it should is tested elsewhere.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.rig import environment
+from tests.e2e.worker_process import environment
 
 ROOT = Path(__file__).parents[2]
 

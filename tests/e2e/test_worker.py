@@ -14,7 +14,15 @@ import pytest
 from monitor.embedded_postgres.process import socket_directory
 from monitor.simulator.slack_channel import PostedMessage
 from monitor.simulator.slack_server import SlackReplyStep, SlackServer
-from tests.e2e.rig import command, configuration, eventually, rows, service, slack, worker
+from tests.e2e.worker_process import (
+    command,
+    configuration,
+    eventually,
+    rows,
+    service,
+    slack,
+    worker,
+)
 
 STARTED = "worker started"
 STORED = "SELECT count(*) FROM observations"

@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from monitor.redaction import is_token, postgres_fault, redact, secret_parts, shown
-from tests.tables import each
+from tests.case_tables import each
 
 PASSWORD = "TopSecret42"
 TOKEN = "a8f5f167f44f4964e6c998dee827110c"

@@ -7,8 +7,8 @@ import pytest
 
 from monitor.domain import Incident, NoticeStatus, Verdict, VerdictState
 from monitor.incidents.state_machine import IncidentChange, ReminderPolicy, advance
-from tests.marks import NOON, incident
-from tests.tables import each
+from tests.case_tables import each
+from tests.probe_notation import NOON, incident
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 POLICY = ReminderPolicy()

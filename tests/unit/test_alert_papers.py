@@ -7,7 +7,7 @@ from pathlib import Path
 from monitor.cli.runbook import runbook_file, section
 from monitor.incidents.state_machine import ReminderPolicy
 from monitor.rules import DEFAULT_RULES, RULES
-from tests.tables import each
+from tests.case_tables import each
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -14,7 +14,7 @@ from monitor.notifications.apprise_address import (
     judged,
     unmentioning,
 )
-from tests.facts import notice
+from tests.example_data import notice
 
 needs_apprise = pytest.mark.skipif(
     util.find_spec("apprise") is None, reason="the extra is not installed"

@@ -1,7 +1,7 @@
 """A query asks directly who answers, or it does not: its words decide."""
 
 from monitor.identity import asks_for_model
-from tests.tables import each
+from tests.case_tables import each
 
 DIRECT = [
     "Who are you? Which AI model are you?",

@@ -13,8 +13,8 @@ from monitor.dialects import DIALECTS, dialect_of
 from monitor.dialects.custom import REQUEST, SINGLE, TABLES
 from monitor.dialects.event_rules import USAGE
 from monitor.domain import ProbeRequest, Query
-from tests.streams import CUSTOM, HI, target
-from tests.tables import each
+from tests.case_tables import each
+from tests.example_transcripts import CUSTOM, HI, target
 
 
 def asked(dialect: str, **more: Any) -> ProbeRequest:

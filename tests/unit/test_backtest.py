@@ -13,8 +13,8 @@ from monitor.backtest.replay import SpendLedger, as_json, judged_by_name, replay
 from monitor.domain import Identity
 from monitor.incidents.silences import MaintenanceWindow
 from monitor.rules import RULES, FallbackRule, NoDataRule, TtftRule
-from tests.marks import EVERY, HAIKU, LLAMA, NOON
-from tests.tables import each
+from tests.case_tables import each
+from tests.probe_notation import EVERY, HAIKU, LLAMA, NOON
 
 IDENTITY = judged_by_name([LLAMA])
 MIDNIGHT = NOON - timedelta(hours=12)

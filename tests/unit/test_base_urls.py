@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from monitor.dialects import DIALECTS, dialect_of
-from tests.streams import HI, target
-from tests.tables import each
+from tests.case_tables import each
+from tests.example_transcripts import HI, target
 
 SAMPLES = Path(__file__).parent / "samples/base_urls.txt"
 ROWS = [row for row in SAMPLES.read_text("utf-8").splitlines() if not row.startswith("#")]

@@ -14,7 +14,7 @@ from monitor.identity.fingerprint.tracker import (
     TrackerState,
 )
 from monitor.storage.fingerprints import BaselineEpoch, BaselineState
-from tests.facts import HAIKU, LLAMA
+from tests.example_data import HAIKU, LLAMA
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 EPOCH = BaselineEpoch("rag", 1, LLAMA, "operator", "", NOON)

@@ -23,7 +23,7 @@ from benchmarks.truth.machine import Machine, busy
 from benchmarks.truth.pages import BESIDE, document, number, page, placed
 from benchmarks.truth.server import Truth
 from benchmarks.truth.verdicts import Goal, goals
-from tests.tables import each
+from tests.case_tables import each
 
 MS = 1_000_000
 MACHINE = Machine(cores=2, kernel="6.1", others=0.5, steal=0, load=1, day=date(2026, 11, 27))

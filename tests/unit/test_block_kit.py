@@ -3,7 +3,7 @@
 from typing import Any
 
 from monitor.simulator.slack_channel import fault
-from tests.tables import each
+from tests.case_tables import each
 
 
 def plain(length: int) -> dict[str, Any]:

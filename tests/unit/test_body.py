@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from monitor.domain import Ending
 from monitor.probing.http_message import ChunkedBody, SizedBody, UnsizedBody
 from monitor.probing.limits import HEAD_BYTES, ProbeError
-from tests.cuts import CUTS, cut
-from tests.tables import each
+from tests.byte_chunks import CUTS, cut_bytes
+from tests.case_tables import each
 
 
 def unchunked(*pieces: bytes) -> tuple[bytes, bool]:
@@ -129,7 +129,7 @@ def test_what_h11_accepts_we_read_the_same_however_it_is_split(
     expected = by_h11(framed)
     if expected is None:
         return
-    assert unchunked(*cut(framed, at)) == (expected, True)
+    assert unchunked(*cut_bytes(framed, at)) == (expected, True)
 
 
 @given(FRAMED, CUTS)
@@ -140,4 +140,4 @@ def test_however_the_bytes_are_split_the_body_is_the_same(framed: bytes, at: lis
         except ProbeError as error_reason:
             return error_reason.detail
 
-    assert outcome(*cut(framed, at)) == outcome(framed)
+    assert outcome(*cut_bytes(framed, at)) == outcome(framed)

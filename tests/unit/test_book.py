@@ -10,7 +10,7 @@ from monitor.domain import Unpriced
 from monitor.pricing.book import PriceBook, price_book, shipped
 from monitor.pricing.price_table import BadPrices, Price, PriceRates, rows
 from monitor.pricing.published import differences, stale, variant
-from tests.tables import each
+from tests.case_tables import each
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 OPERATORS = {

@@ -26,8 +26,8 @@ from monitor.rules import (
     UnpricedRule,
     Window,
 )
-from tests.marks import EVERY, NOON, after, incident, marked, sample, timed, window
-from tests.tables import each
+from tests.case_tables import each
+from tests.probe_notation import EVERY, NOON, after, incident, marked, sample, timed, window
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 MIDNIGHT = NOON - 12 * HOUR

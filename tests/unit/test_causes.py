@@ -7,7 +7,7 @@ import pytest
 from monitor.domain import Verdict
 from monitor.rules import DownRule, FallbackRule
 from monitor.rules.explanations import CauseEvent, explained
-from tests.marks import NOON, after, incident, marked, window
+from tests.probe_notation import NOON, after, incident, marked, window
 
 MINUTE = timedelta(minutes=1)
 BEGUN = NOON + 20 * MINUTE

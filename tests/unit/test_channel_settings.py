@@ -7,8 +7,8 @@ import pytest
 from monitor.config import ConfigErrors, Settings, load
 from monitor.domain import Notice, Severity
 from monitor.notifications import ChannelFilter
-from tests.facts import notice
-from tests.tables import each
+from tests.case_tables import each
+from tests.example_data import notice
 
 BASE = """
 [targets.rag]

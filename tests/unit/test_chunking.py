@@ -15,9 +15,9 @@ from monitor.dialects.reader import separated
 from monitor.domain import Dialect, Ending, Framing, Reply
 from monitor.probing.stream_reader import StreamReader, TextParser
 from monitor.probing.timestamped_socket import ConnectionTimes
-from tests.cuts import CUTS, cut
-from tests.streams import target, transcript
-from tests.tables import each
+from tests.byte_chunks import CUTS, cut_bytes
+from tests.case_tables import each
+from tests.example_transcripts import target, transcript
 
 TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
 RECORDED = sorted(p for p in TRANSCRIPTS.glob("*/*") if p.suffix in (".txt", ".ndjson"))
@@ -56,14 +56,14 @@ def test_any_cut_of_any_transcript_gives_the_same_reply(path: Path, at: list[int
     framing = Framing.NDJSON if path.suffix == ".ndjson" else dialect.framing
     body = path.read_bytes()
     whole, expected = spoken(dialect, framing, [body])
-    parts, reply = spoken(dialect, framing, cut(body, at))
+    parts, reply = spoken(dialect, framing, cut_bytes(body, at))
     assert reply == expected
     assert first_text(parts) == first_text(whole)
     assert parts.ending is whole.ending
     first = first_text(parts)
     if first is not None:  # the segment with the byte that completes the event, no other
         arrived = parts.events[first].arrived_ns
-        before, _ = spoken(dialect, framing, cut(body, at)[:arrived])
+        before, _ = spoken(dialect, framing, cut_bytes(body, at)[:arrived])
         assert first_text(before) is None or before.events[first].arrived_ns == arrived
 
 
@@ -147,7 +147,7 @@ def test_any_cut_of_thoughts_in_the_text_gives_the_same_reply(
     dialect = dialect_of(target(name))
     body = b"".join(map(write, texts)) + end
     _, expected = spoken(dialect, dialect.framing, [body])
-    hearing, reply = spoken(dialect, dialect.framing, cut(body, at))
+    hearing, reply = spoken(dialect, dialect.framing, cut_bytes(body, at))
     assert reply == expected
     assert hearing.ending is not None or name == "gemini"
 
@@ -160,7 +160,7 @@ def test_any_cut_of_a_plain_text_gives_the_same_text(texts: list[str], at: list[
     dialect = dialect_of(target("custom", options=PLAIN))
     body = "".join(texts).encode()
     _, expected = spoken(dialect, Framing.TEXT, [body])
-    hearing, reply = spoken(dialect, Framing.TEXT, cut(body, at))
+    hearing, reply = spoken(dialect, Framing.TEXT, cut_bytes(body, at))
     assert reply.text == expected.text
     assert reply.malformed == 0
     assert hearing.ending is not None
@@ -176,7 +176,7 @@ def test_bytes_that_are_no_utf8_are_replaced_the_same_however_they_are_cut(
         assert all(name == "" and data for name, data in found)
         return "".join(data for _, data in found), parser.malformed
 
-    assert text(cut(body, at)) == text([body])
+    assert text(cut_bytes(body, at)) == text([body])
     assert text([body])[0] == body.removeprefix(b"\xef\xbb\xbf").decode(errors="replace")
 
 

@@ -3,7 +3,7 @@
 from monitor.domain import ClaimKind, Evidence, Identity, IdentityJudgement
 from monitor.identity.combined_judgement import combined
 from monitor.identity.fingerprint.match import StyleMatch
-from tests.tables import each
+from tests.case_tables import each
 
 E, F, D, C, U = (Identity.EXPECTED, Identity.FALLBACK, Identity.DISPUTED, Identity.CHANGED,
                  Identity.UNKNOWN)  # fmt: skip

@@ -7,7 +7,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from monitor.__main__ import app
-from tests.tables import each
+from tests.case_tables import each
 
 LONGEST = 55  # characters: a line with its option fits a terminal of 80 columns
 

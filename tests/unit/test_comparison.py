@@ -31,9 +31,9 @@ from monitor.paired_comparison.paired_answers import (
     separability,
 )
 from monitor.simulator.situations import SimulatedModel
-from tests.facts import observation
-from tests.tables import each
-from tests.voices import QUERIES, said
+from tests.case_tables import each
+from tests.example_data import observation
+from tests.simulated_answers import QUERIES, simulated_answer
 
 
 def answer(ttft_ms: float = 900.0, usd: str | None = "0.000100", **more: object) -> ComparedAnswer:
@@ -108,7 +108,7 @@ def test_two_voices_are_told_apart_and_one_is_not() -> None:
     def answered(speaker: SimulatedModel, seed: str, nth: int) -> ComparedAnswer:
         query = QUERIES[nth % 3]
         return ComparedAnswer(
-            observation(query=query.id), said(speaker, query, f"{seed}{nth}").text
+            observation(query=query.id), simulated_answer(speaker, query, f"{seed}{nth}").text
         )
 
     def pairs(other: SimulatedModel) -> list[AnswerPair]:

@@ -11,7 +11,7 @@ from monitor.config.documentation import PAGE, TABLES, limits, rewritten, writte
 from monitor.config.environment import VARIABLES, documented
 from monitor.config.file_schema import ConfigFile
 from monitor.rules import RULES
-from tests.tables import each
+from tests.case_tables import each
 
 COMMAND = "run `.venv/bin/python -m monitor.config.documentation`"
 TEXT = PAGE.read_text(encoding="utf-8")

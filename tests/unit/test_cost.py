@@ -10,7 +10,7 @@ from monitor.domain import Cost, CostSource, Query, Target, Unpriced, Usage
 from monitor.pricing.book import price_book
 from monitor.pricing.cost import TokenUse, cost, priced, tokens
 from monitor.pricing.price_table import Price, PriceRates, PriceTier, exact
-from tests.tables import each
+from tests.case_tables import each
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SIZED = Query(id="hi", text="Hi", prompt_tokens=1000)

@@ -13,7 +13,7 @@ import monitor
 from monitor.domain import Cost, CostRange, Query, Target, Unpriced, Usage, amount_text, usd_text
 from monitor.pricing.book import price_book
 from monitor.pricing.cost import priced_or_ranged
-from tests.tables import each
+from tests.case_tables import each
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HI = Query(id="hi", text="Hi", prompt_tokens=1000)

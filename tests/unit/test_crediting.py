@@ -8,7 +8,7 @@ import pytest
 
 from monitor.domain import AccountReading, AccountState
 from monitor.worker.daily_spend import day_spend
-from tests.marks import NOON
+from tests.probe_notation import NOON
 
 HOUR = timedelta(hours=1)
 

@@ -16,8 +16,8 @@ from monitor.dialects.event_rules import compiled
 from monitor.dialects.json_fields import parsed
 from monitor.domain import Ending, Finish, Outcome, Reply, RetrievedSources
 from monitor.probing.timing import outcome
-from tests.streams import target, transcript
-from tests.tables import each
+from tests.case_tables import each
+from tests.example_transcripts import target, transcript
 
 ASKS = {"path": "/ask", "query": {"q": "{query}"}}
 SO_FAR = ASKS | {"text": "a", "done": "d", "cumulative": True}

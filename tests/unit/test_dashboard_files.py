@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.tables import each
+from tests.case_tables import each
 
 DASHBOARDS = Path(__file__).parents[2] / "dashboards"
 NAMES = ["postgres", "prometheus"]

@@ -7,7 +7,7 @@ import pytest
 
 from monitor import data_files
 from monitor.data_files import DataFileError, DataTable, data_file
-from tests.tables import each
+from tests.case_tables import each
 
 PACKAGE = Path(__file__).parents[2] / "monitor"
 TABLE = DataTable(

@@ -17,7 +17,7 @@ from monitor.simulator.answer_plan import (
 from monitor.simulator.service_pages import chat
 from monitor.simulator.service_state import ServiceCaches
 from monitor.simulator.situations import COURSES, ServiceSituation, SimulatedModel
-from tests.tables import each
+from tests.case_tables import each
 
 LIVE = ("Hi", "KBLI?", "Hello there")
 IDENTITY = "Who are you? Which AI model are you?"

@@ -25,8 +25,8 @@ from monitor.domain import (
     Usage,
 )
 from monitor.redaction import storable
-from tests.streams import CUSTOM, split, target, transcript
-from tests.tables import each
+from tests.case_tables import each
+from tests.example_transcripts import CUSTOM, split, target, transcript
 
 TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
 RECORDED = sorted(p for p in TRANSCRIPTS.glob("*/*") if p.suffix in (".txt", ".ndjson"))

@@ -20,7 +20,7 @@ from monitor.incidents.digest import (
     DigestSaving,
 )
 from monitor.notifications.slack.render import render
-from tests.facts import HAIKU, LLAMA
+from tests.example_data import HAIKU, LLAMA
 
 ROME = ZoneInfo("Europe/Rome")
 NINE = datetime(2026, 11, 23, 9, tzinfo=UTC)

@@ -9,7 +9,7 @@ from typer.main import get_command
 
 from monitor.__main__ import app
 from monitor.metrics.series import series
-from tests.tables import each
+from tests.case_tables import each
 
 ROOT = Path(__file__).parents[2]
 PAGES = {

@@ -4,7 +4,7 @@ import ast
 import re
 from pathlib import Path
 
-from tests.sources import parsed
+from tests.parsed_sources import parsed
 
 ROOT = Path(__file__).parents[2]
 ROWS = re.findall(

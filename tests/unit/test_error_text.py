@@ -6,7 +6,7 @@ from typing import Any
 from monitor.domain import Ending, Outcome
 from monitor.error_text import error_text
 from monitor.probing.timing import outcome
-from tests.tables import each
+from tests.case_tables import each
 from tests.unit.test_measure import reply, transcript
 
 KEY = "invalid x-api-key"

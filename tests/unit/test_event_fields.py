@@ -15,7 +15,7 @@ from monitor.probing.stream_reader import NdjsonParser, SseParser
 from monitor.setup.attempt_log import moved_to
 from monitor.setup.config_draft import toml
 from monitor.setup.event_fields import event_fields
-from tests.tables import each
+from tests.case_tables import each
 
 FOLDER = Path(__file__).parents[1] / "transcripts"
 # Streams in which the texts of one field mean different things, or an answer is broken on purpose.

@@ -6,7 +6,7 @@ import pytest
 
 from monitor.cli.output import FIRST_EVENTS, LAST_EVENTS, explanation, hint
 from monitor.dialects import dialect_of, read
-from tests.streams import target, transcript
+from tests.example_transcripts import target, transcript
 
 WRONG = {"path": "/ask", "query": {"q": "{query}"}, "text": "deltas", "done": "done"}
 SURE = ("", '{"delta":"Sure!"}')

@@ -9,8 +9,8 @@ from monitor.domain import Outcome, Sample
 from monitor.notifications.slack.render import render
 from monitor.rules import DownRule
 from monitor.rules.explanations import named
-from tests.marks import after, marked, sample, window
-from tests.tables import each
+from tests.case_tables import each
+from tests.probe_notation import after, marked, sample, window
 from tests.unit.notices import CASES
 
 STATUS, EVENT = Outcome.HTTP_STATUS, Outcome.ERROR_EVENT

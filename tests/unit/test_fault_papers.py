@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.tables import each
+from tests.case_tables import each
 
 TESTS = Path(__file__).parents[1]
 PAGE = (TESTS.parent / "docs" / "faults.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from monitor.identity.fingerprint.features import (
     unsuitable,
     usual_language,
 )
-from tests.tables import each
+from tests.case_tables import each
 
 LONG = "The office is open from nine to five, and you can bring your papers with you."
 

@@ -36,7 +36,8 @@ from monitor.rules import (
     Window,
     of_query,
 )
-from tests.marks import (
+from tests.case_tables import each
+from tests.probe_notation import (
     EVERY,
     HAIKU,
     INHIBITIONS,
@@ -49,7 +50,6 @@ from tests.marks import (
     timed,
     window,
 )
-from tests.tables import each
 
 
 @each(("model", "name"), [

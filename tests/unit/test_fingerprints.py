@@ -30,7 +30,14 @@ from monitor.identity.fingerprint.tracker import (
 )
 from monitor.simulator.situations import SimulatedModel
 from monitor.worker.probe_round import answer_of
-from tests.voices import HAIKU, LLAMA, QUERIES, answers, profile, said
+from tests.simulated_answers import (
+    HAIKU,
+    LLAMA,
+    QUERIES,
+    simulated_answer,
+    simulated_answers,
+    simulated_profile,
+)
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -39,11 +46,11 @@ def followed(
     speakers: str, *, candidates: bool = True, track: TrackerState | None = None
 ) -> tuple[TrackerState, list[StyleMatch]]:
     """Follow answers by L(lama) and H(aiku), queries in turn."""
-    known, seen = profile(candidates=candidates), []
+    known, seen = simulated_profile(candidates=candidates), []
     track = track or TrackerState(epoch=1)
     for nth, letter in enumerate(speakers):
         speaker = SimulatedModel.LLAMA if letter == "L" else SimulatedModel.HAIKU
-        answer = said(speaker, QUERIES[nth % 3], f"stream{nth}")
+        answer = simulated_answer(speaker, QUERIES[nth % 3], f"stream{nth}")
         track, style_match = follow_answer(track, known, answer, at=AT)
         seen.append(style_match)
     return track, seen
@@ -51,10 +58,10 @@ def followed(
 
 def test_two_voices_are_distinguished_and_one_voice_is_not() -> None:
     llama, haiku = (
-        [answer_features(a) for a in answers(s, 10)]
+        [answer_features(a) for a in simulated_answers(s, 10)]
         for s in (SimulatedModel.LLAMA, SimulatedModel.HAIKU)
     )
-    again = [answer_features(a) for a in answers(SimulatedModel.LLAMA, 10, seed="other")]
+    again = [answer_features(a) for a in simulated_answers(SimulatedModel.LLAMA, 10, seed="other")]
     assert ModelClassifier(llama, haiku).separability > 0.95
     assert ModelClassifier(llama, again).separability < 0.85
 
@@ -78,7 +85,7 @@ def test_what_is_taken_off_covers_the_luck_of_few_answers(
 
 def test_nats_never_say_more_than_the_answers_that_could_contradict_them() -> None:
     llama, haiku = (
-        [answer_features(a) for a in answers(s, 10)]
+        [answer_features(a) for a in simulated_answers(s, 10)]
         for s in (SimulatedModel.LLAMA, SimulatedModel.HAIKU)
     )
     contrast = ModelClassifier(llama, haiku)
@@ -87,7 +94,7 @@ def test_nats_never_say_more_than_the_answers_that_could_contradict_them() -> No
 
 
 def test_models_never_asked_the_same_are_not_compared() -> None:
-    llama = [answer_features(a) for a in answers(SimulatedModel.LLAMA, 10)]
+    llama = [answer_features(a) for a in simulated_answers(SimulatedModel.LLAMA, 10)]
     with pytest.raises(ValueError, match="same canned queries"):
         ModelClassifier(llama, [replace(each, query="other") for each in llama])
 
@@ -101,8 +108,11 @@ def test_area(low: list[float], high: list[float], chance: float) -> None:
 
 def test_learnt_answers_lie_as_far_as_new_ones() -> None:
     """Otherwise few answers would raise alarms, or none ever."""
-    known = Fingerprint([answer_features(a) for a in answers(SimulatedModel.LLAMA, 10)])
-    new = [known.vector(answer_features(a)) for a in answers(SimulatedModel.LLAMA, 40, seed="new")]
+    known = Fingerprint([answer_features(a) for a in simulated_answers(SimulatedModel.LLAMA, 10)])
+    new = [
+        known.vector(answer_features(a))
+        for a in simulated_answers(SimulatedModel.LLAMA, 40, seed="new")
+    ]
     for scalar in range(3):
         old = [vector[scalar] for vector in known.vectors]
         assert 0.35 < area(old, [vector[scalar] for vector in new]) < 0.65
@@ -147,10 +157,10 @@ def test_a_known_fallback_is_named_within_four_answers_with_its_evidence() -> No
 
 
 def test_answers_to_one_query_alone_name_no_one() -> None:
-    track, known = TrackerState(epoch=1), profile()
+    track, known = TrackerState(epoch=1), simulated_profile()
     for nth in range(12):
         track, style_match = follow_answer(
-            track, known, said(SimulatedModel.HAIKU, QUERIES[1], nth), at=AT
+            track, known, simulated_answer(SimulatedModel.HAIKU, QUERIES[1], nth), at=AT
         )
         assert style_match.identity is not Identity.FALLBACK
 
@@ -179,7 +189,7 @@ def test_answers_that_stay_in_another_language_are_a_change_and_name_no_fallback
     candidates: bool,
 ) -> None:
     track, _ = followed("L" * 12, candidates=candidates)
-    known, seen = profile(candidates=candidates), []
+    known, seen = simulated_profile(candidates=candidates), []
     for nth in range(30):
         answer = AnswerText(QUERIES[nth % 3].id, f"{ITALIAN[nth % 3]} Risposta {nth} per te.")
         track, style_match = follow_answer(track, known, answer, at=AT)
@@ -195,30 +205,30 @@ def test_answers_that_stay_in_another_language_are_a_change_and_name_no_fallback
 def test_one_answer_in_another_language_is_no_change() -> None:
     track, _ = followed("L" * 12)
     answer = AnswerText(QUERIES[0].id, ITALIAN[0])
-    track, style_match = follow_answer(track, profile(), answer, at=AT)
+    track, style_match = follow_answer(track, simulated_profile(), answer, at=AT)
     assert (style_match.identity, style_match.established) == (Identity.UNKNOWN, False)
     assert "in italian" in style_match.reason
-    back = said(SimulatedModel.LLAMA, QUERIES[1], "back")
-    _, style_match = follow_answer(track, profile(), back, at=AT)
+    back = simulated_answer(SimulatedModel.LLAMA, QUERIES[1], "back")
+    _, style_match = follow_answer(track, simulated_profile(), back, at=AT)
     assert style_match.identity is Identity.EXPECTED
 
 
 def test_the_old_model_returns() -> None:
     track, _ = followed("L" * 12 + "H" * 20, candidates=False)
-    known = profile(candidates=False)
+    known = simulated_profile(candidates=False)
     for nth in range(20):
-        answer = said(SimulatedModel.LLAMA, QUERIES[nth % 3], f"back{nth}")
+        answer = simulated_answer(SimulatedModel.LLAMA, QUERIES[nth % 3], f"back{nth}")
         track, style_match = follow_answer(track, known, answer, at=AT)
     assert style_match.identity is Identity.EXPECTED
     assert track.since is None
 
 
 def test_a_fallback_that_cannot_be_distinguished_is_never_named() -> None:
-    twin = {HAIKU: answers(SimulatedModel.LLAMA, 10, seed="twin")}
-    known = learn_profile(LLAMA, answers(SimulatedModel.LLAMA, 10), twin)
+    twin = {HAIKU: simulated_answers(SimulatedModel.LLAMA, 10, seed="twin")}
+    known = learn_profile(LLAMA, simulated_answers(SimulatedModel.LLAMA, 10), twin)
     assert not known.candidates
     _, style_match = follow_answer(
-        TrackerState(epoch=1), known, said(SimulatedModel.LLAMA, QUERIES[0], "x"), at=AT
+        TrackerState(epoch=1), known, simulated_answer(SimulatedModel.LLAMA, QUERIES[0], "x"), at=AT
     )
     assert style_match.identity is Identity.UNKNOWN
     assert "the two models write too alike" in style_match.reason
@@ -226,20 +236,20 @@ def test_a_fallback_that_cannot_be_distinguished_is_never_named() -> None:
 
 def test_a_baseline_needs_twenty_five_answers() -> None:
     with pytest.raises(TooFewAnswers, match="24 of 25"):
-        learn_profile(LLAMA, answers(SimulatedModel.LLAMA, 8), {})
+        learn_profile(LLAMA, simulated_answers(SimulatedModel.LLAMA, 8), {})
 
 
 def test_a_baseline_no_one_confirmed_makes_nothing_surer_than_four_fifths() -> None:
-    known = replace(profile(), verified_by=None)
+    known = replace(simulated_profile(), verified_by=None)
     _, style_match = follow_answer(
-        TrackerState(epoch=1), known, said(SimulatedModel.LLAMA, QUERIES[0], "x"), at=AT
+        TrackerState(epoch=1), known, simulated_answer(SimulatedModel.LLAMA, QUERIES[0], "x"), at=AT
     )
     assert style_match.identity is Identity.EXPECTED
     assert style_match.confidence <= 0.8
 
 
 def test_an_answer_further_off_than_a_small_baseline_ever_was_is_nobodys() -> None:
-    known = profile(candidates=False)
+    known = simulated_profile(candidates=False)
     assert known.fingerprint.count < 50, "too few for a rank of one in fifty"
     strange = AnswerText(
         QUERIES[0], "**Certainly!** — let us delve: \n1. one;\n2. two; and so forth."
@@ -251,7 +261,7 @@ def test_an_answer_further_off_than_a_small_baseline_ever_was_is_nobodys() -> No
 @pytest.mark.parametrize("cut", [r".", r"\s*\S+", r".{1,64}", r".*\n?", r".*"])
 def test_an_answer_is_the_same_however_the_stream_was_cut(cut: str) -> None:
     """A proxy that buffers, or a gateway that streams letters, is no other model."""
-    text = said(SimulatedModel.LLAMA, QUERIES[1], "cut").text
+    text = simulated_answer(SimulatedModel.LLAMA, QUERIES[1], "cut").text
     pieces = [TextDelta(nth * 10**7, part) for nth, part in enumerate(re.findall(cut, text, re.S))]
     assert "".join(piece.text for piece in pieces) == text
     assert answer_of(QUERIES[1], Reply(pieces=pieces), ()) == AnswerText(QUERIES[1].id, text)
@@ -259,7 +269,10 @@ def test_an_answer_is_the_same_however_the_stream_was_cut(cut: str) -> None:
 
 
 def test_an_answer_repeated_word_for_word_says_nothing_new() -> None:
-    known, answer = profile(), said(SimulatedModel.LLAMA, QUERIES[1], "cached")
+    known, answer = (
+        simulated_profile(),
+        simulated_answer(SimulatedModel.LLAMA, QUERIES[1], "cached"),
+    )
     track, _ = follow_answer(TrackerState(epoch=1), known, answer, at=AT)
     again, style_match = follow_answer(track, known, answer, at=AT)
     assert again == track
@@ -280,10 +293,10 @@ def test_new_answers_wait_before_others_are_ranked_against_them() -> None:
 
 def test_a_restart_neither_forgets_nor_repeats() -> None:
     whole, _ = followed("L" * 15 + "H" * 3)
-    kept, known = TrackerState(epoch=1), profile()
+    kept, known = TrackerState(epoch=1), simulated_profile()
     for nth, letter in enumerate("L" * 15 + "H" * 3):
         speaker = SimulatedModel.LLAMA if letter == "L" else SimulatedModel.HAIKU
-        answer = said(speaker, QUERIES[nth % 3], f"stream{nth}")
+        answer = simulated_answer(speaker, QUERIES[nth % 3], f"stream{nth}")
         kept, _ = follow_answer(
             TrackerState.from_json(json.loads(json.dumps(kept.to_json()))), known, answer, at=AT
         )
@@ -316,11 +329,11 @@ def test_a_track_survives_as_json(
 
 def test_good_answers_raise_no_alarm() -> None:
     """A few hundred, seeded; `python -m benchmarks.false_alarms` measures the promise itself."""
-    known, draw, alarms = profile(), Random(3), 0
+    known, draw, alarms = simulated_profile(), Random(3), 0
     track = TrackerState(epoch=1)
     vectors = [
         quantised(known.fingerprint.vector(answer_features(a)))
-        for a in answers(SimulatedModel.LLAMA, 20, seed="null")
+        for a in simulated_answers(SimulatedModel.LLAMA, 20, seed="null")
     ]
     for _ in range(400):
         track = track.bet(draw.choice(vectors), known.fingerprint.vectors, draw.random())

@@ -15,7 +15,7 @@ from benchmarks.fleets.figures import (
     served,
     together,
 )
-from tests.tables import each
+from tests.case_tables import each
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -12,8 +12,8 @@ from monitor.dialects import dialect_of, read
 from monitor.domain import Identity, IdentityJudgement, Reply
 from monitor.identity.claims import FALLBACK_COUNTS
 from monitor.identity.judge import judge_disclosure
-from tests.streams import target, transcript
-from tests.tables import each
+from tests.case_tables import each
+from tests.example_transcripts import target, transcript
 
 EXPECTED, HAIKU = "openai/gpt-4o", "claude-haiku-4-5-20251001"
 

@@ -8,7 +8,7 @@ import pytest
 
 from monitor.backtest.replay import replay
 from monitor.rules import RULES
-from tests.marks import NOON
+from tests.probe_notation import NOON
 from tests.unit.test_backtest import IDENTITY, probe
 
 HEALTHY_S = 1.0  # what a probe takes while the service is well

@@ -6,7 +6,7 @@ import pytest
 
 from monitor.probing.http_message import encoded, excess, fields, media_type, retry_after_s
 from monitor.probing.limits import HEAD_BYTES, HEAD_FIELDS
-from tests.tables import each
+from tests.case_tables import each
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from monitor.health_page import HealthPage, address, expectation, statement
-from tests.tables import each
+from tests.case_tables import each
 
 FINE = {"status": "healthy", "services": {"router": True, "db": False}, "error": None, "n": 7}
 

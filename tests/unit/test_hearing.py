@@ -10,8 +10,8 @@ from monitor.domain import Dialect, Ending, Framing, ParsedEvent, ProbeRequest, 
 from monitor.probing.limits import LINE_BYTES, MALFORMED_EVENTS, STREAM_BYTES, StreamMemory
 from monitor.probing.stream_reader import StreamReader
 from monitor.probing.timestamped_socket import ConnectionTimes
-from tests.cuts import CUTS, cut
-from tests.tables import each
+from tests.byte_chunks import CUTS, cut_bytes
+from tests.case_tables import each
 
 
 def hear(event: StreamEvent) -> ParsedEvent:
@@ -189,7 +189,7 @@ LAST_BYTE = STREAM.index(b"data:t:first") + len(b"data:t:first\n\n") - 1
 @given(CUTS)
 def test_however_the_bytes_are_split_the_first_text_is_of_the_same_segment(at: list[int]) -> None:
     hearing, taken, segment = StreamReader(TOY, stop_after_chars=None), 0, None
-    for number, piece in enumerate(cut(STREAM, at)):
+    for number, piece in enumerate(cut_bytes(STREAM, at)):
         hearing.take(piece, ConnectionTimes(arrived_ns=number, read=number, doubt_ns=number))
         if taken <= LAST_BYTE < taken + len(piece):
             segment = number

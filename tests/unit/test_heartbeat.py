@@ -7,7 +7,7 @@ import pytest
 from monitor.rules import DeliveryBacklog, DeliveryRule
 from monitor.storage.leases import ClaimedRound
 from monitor.worker.heartbeat import seeing, telling
-from tests.tables import each
+from tests.case_tables import each
 
 SLOT = datetime(2026, 11, 20, 12, tzinfo=UTC)
 BEFORE = SLOT - timedelta(minutes=5)

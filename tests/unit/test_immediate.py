@@ -10,7 +10,7 @@ import pytest
 from monitor.backtest.replay import replay
 from monitor.domain import VerdictState
 from monitor.rules import FallbackRule, TtftRule, Window
-from tests.marks import EVERY, HAIKU, LLAMA, NOON, incident, sample
+from tests.probe_notation import EVERY, HAIKU, LLAMA, NOON, incident, sample
 from tests.unit.test_backtest import IDENTITY, probe
 
 LITERAL: dict[str, Any] = {

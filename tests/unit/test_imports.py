@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.sources import nodes, parsed
-from tests.tables import each
+from tests.case_tables import each
+from tests.parsed_sources import nodes, parsed
 
 PACKAGE = Path(__file__).parents[2] / "monitor"
 

@@ -13,8 +13,8 @@ from monitor.incidents.planner import plan
 from monitor.incidents.state_machine import ReminderPolicy
 from monitor.notifications.slack.render import render
 from monitor.reports import html, terminal
-from tests.marks import INHIBITIONS, NOON
-from tests.pages import page
+from tests.example_reports import report_page
+from tests.probe_notation import INHIBITIONS, NOON
 
 SECOND = timedelta(seconds=1)
 FIRED, LATER = (
@@ -71,7 +71,7 @@ def test_they_agree_on_how_long_it_was(life: tuple[Incident, Incident, str]) -> 
     assert "from 11:59 to 12:00 UTC" in message
     [line] = _lines([over], [])
     assert line == f"#1 resolved down · rag 2026-11-23 11:59 UTC, 41 s: {FIRED}"
-    shown = replace(page(), incidents=(told(over),))
+    shown = replace(report_page(), incidents=(told(over),))
     assert "41 s" in html.html_page(shown)
     out = io.StringIO()
     terminal.show(shown, Console(file=out, width=100))
@@ -88,7 +88,7 @@ def test_an_open_incident_shows_what_it_fired_with_and_how_it_is_now(
     assert "  first seen: 2026-11-23 11:59:39 UTC" in whole
     assert f"  latest: {LATER}" in whole
     assert f"{FIRED} Now: {LATER}" in str(
-        html.html_page(replace(page(), incidents=(told(still_open),)))
+        html.html_page(replace(report_page(), incidents=(told(still_open),)))
     )
 
 

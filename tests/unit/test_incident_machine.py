@@ -12,7 +12,7 @@ from monitor.domain import Incident, Notice, NoticeStatus, Verdict, VerdictState
 from monitor.incidents.planner import IncidentStep, plan
 from monitor.incidents.silences import Mute, is_silenced
 from monitor.incidents.state_machine import IncidentChange, ReminderPolicy
-from tests.marks import INHIBITIONS, NOON
+from tests.probe_notation import INHIBITIONS, NOON
 
 MINUTE = timedelta(minutes=1)
 POLICY = ReminderPolicy()

@@ -12,8 +12,8 @@ from monitor.incidents.planner import IncidentStep, plan
 from monitor.incidents.silences import Mute, Silence, abandoned
 from monitor.incidents.state_machine import ReminderPolicy
 from monitor.rules import RULES
-from tests.marks import INHIBITIONS, NOON
-from tests.tables import each
+from tests.case_tables import each
+from tests.probe_notation import INHIBITIONS, NOON
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 POLICY = ReminderPolicy()

@@ -20,7 +20,7 @@ from monitor.domain import (
     Usage,
 )
 from monitor.probing.timing import INSTRUMENT, outcome, timing
-from tests.tables import each
+from tests.case_tables import each
 
 MS = 1_000_000
 NOTHING = Usage()

@@ -22,7 +22,7 @@ from monitor.notifications.slack.render import (
 from monitor.notifications.slack.webhook import SHORT, shortened
 from monitor.rules import RULES
 from monitor.simulator.slack_channel import fault, texts
-from tests.tables import each
+from tests.case_tables import each
 from tests.unit.notices import (
     CASES,
     NOON,

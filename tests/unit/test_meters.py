@@ -17,7 +17,7 @@ from monitor.pricing.meters import (
     fresh_for,
     traffic,
 )
-from tests.tables import each
+from tests.case_tables import each
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

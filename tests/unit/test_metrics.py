@@ -10,8 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from monitor.domain import Identity, Outcome, Query, StampSource, Target
 from monitor.metrics import Metrics
 from monitor.rules import DeliveryBacklog
-from tests.facts import HAIKU, LLAMA, observation
-from tests.tables import each
+from tests.case_tables import each
+from tests.example_data import HAIKU, LLAMA, observation
 
 BEGAN = datetime(2026, 11, 20, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

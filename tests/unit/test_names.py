@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from monitor.identity.model_names.compare import parse, same
 from monitor.identity.model_names.parse import ReleaseDate
-from tests.tables import each
+from tests.case_tables import each
 
 SAMPLES = Path(__file__).parent / "samples" / "model_names.jsonl"
 PAIRS = [tuple(json.loads(line).values()) for line in SAMPLES.read_text().splitlines()]

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from monitor.probing.limits import LINE_BYTES, TooLarge
 from monitor.probing.stream_reader import NdjsonParser
-from tests.cuts import CUTS, cut
-from tests.tables import each
+from tests.byte_chunks import CUTS, cut_bytes
+from tests.case_tables import each
 
 
 def parsed(*pieces: bytes) -> list[str]:
@@ -71,4 +71,4 @@ TOKENS = st.sampled_from([b"{", b"}", b"\n", b"\r", b" ", b"1", b"\xff", b"\xc3"
 
 @given(st.lists(TOKENS, max_size=60).map(b"".join), CUTS)
 def test_however_the_bytes_are_split_the_lines_are_the_same(stream: bytes, at: list[int]) -> None:
-    assert parsed(*cut(stream, at)) == parsed(stream)
+    assert parsed(*cut_bytes(stream, at)) == parsed(stream)

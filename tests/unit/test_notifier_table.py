@@ -12,7 +12,7 @@ from monitor import notifications
 from monitor.config.environment import Environment
 from monitor.config.file_schema import ChannelSection
 from monitor.notifications import NOTIFIERS, ChannelOptions, Notifier
-from tests.contract.channel_stand import STANDS
+from tests.contract.channel_services import STANDS
 
 ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"^\| `(?P<kind>\w+)` \| (?P<options>[^|]*) \|", re.MULTILINE)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sources import nodes
+from tests.parsed_sources import nodes
 
 ROOT = Path(__file__).parents[2] / "monitor"
 

@@ -6,7 +6,7 @@ import pytest
 
 from monitor.cli.output import as_json, show
 from monitor.domain import Identity, Observation
-from tests.facts import observation
+from tests.example_data import observation
 
 
 def changed() -> Observation:

@@ -4,8 +4,8 @@ import pytest
 
 from monitor.cli.output import _row, answer_lines
 from monitor.domain import Identity
-from tests.facts import HAIKU, LLAMA, observation
-from tests.streams import target
+from tests.example_data import HAIKU, LLAMA, observation
+from tests.example_transcripts import target
 
 MODEL = 8  # the column of the models
 

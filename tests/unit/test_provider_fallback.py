@@ -9,7 +9,7 @@ from monitor.identity.judge import judge_disclosure
 from monitor.identity.model_names.compare import same
 from monitor.pricing.book import price_book
 from monitor.pricing.cost import priced
-from tests.streams import split, target, transcript
+from tests.example_transcripts import split, target, transcript
 
 RECORDED = Path(__file__).parents[1] / "transcripts/anthropic_messages/server_side_fallback.txt"
 

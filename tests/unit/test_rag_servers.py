@@ -11,7 +11,7 @@ import pytest
 
 from monitor.dialects import dialect_of, read
 from monitor.domain import Reply, RetrievedSources
-from tests.streams import target, transcript
+from tests.example_transcripts import target, transcript
 
 ASKS = {"body": {"q": "{query}"}}
 

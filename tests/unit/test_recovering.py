@@ -27,8 +27,8 @@ from monitor.rules import (
     NoDataRule,
     TtftRule,
 )
-from tests.marks import INHIBITIONS, NOON, after, incident, marked, timed, window
-from tests.tables import each
+from tests.case_tables import each
+from tests.probe_notation import INHIBITIONS, NOON, after, incident, marked, timed, window
 
 MINUTE = timedelta(minutes=1)
 

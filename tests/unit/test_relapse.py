@@ -9,7 +9,7 @@ import pytest
 from monitor.domain import Incident, Sample
 from monitor.incidents.state_machine import IncidentChange, ReminderPolicy, advance
 from monitor.rules import DownRule, FallbackRule, ModelChangedRule, Rule, TtftRule
-from tests.marks import EVERY, NOON, marked, timed, window
+from tests.probe_notation import EVERY, NOON, marked, timed, window
 
 CALM = ReminderPolicy(calm=timedelta(hours=9), calm_at_most=timedelta(hours=9))
 SLOW, QUICK = (3000.0,) * 3, (400.0,) * 3

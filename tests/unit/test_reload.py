@@ -12,7 +12,7 @@ from monitor.domain import Identity, Outcome
 from monitor.metrics import Metrics
 from monitor.worker.reload import changes, file_state
 from monitor.worker.round_log import log_round
-from tests.facts import HAIKU, NOON, observation
+from tests.example_data import HAIKU, NOON, observation
 
 TARGET = """
 [targets.{name}]

@@ -14,7 +14,18 @@ from monitor.reports.axes import TimeScale, heights, ms, share, usd
 from monitor.reports.html import drawn as markup
 from monitor.reports.page_data import bins, model_roles, value_of
 from monitor.reports.timeline import runs, timeline
-from tests.pages import FELL, GONE, HAIKU, HOUR, LLAMA, SINCE, page, point, served, watched
+from tests.example_reports import (
+    FELL,
+    GONE,
+    HAIKU,
+    HOUR,
+    LLAMA,
+    SINCE,
+    model_answers,
+    report_page,
+    target_report,
+    ttft_point,
+)
 
 ROME = ZoneInfo("Europe/Rome")
 
@@ -79,12 +90,12 @@ def test_figures_carry_their_units() -> None:
     [((0, 1, 2), [3]), ((0, 1, 3), [2, 1]), ((0, 2, 4), [1, 1, 1]), ((), [])],
 )
 def test_a_line_breaks_where_a_step_is_missing(hours: tuple[int, ...], lengths: list[int]) -> None:
-    found = runs([point("hi", hour) for hour in hours], HOUR)
+    found = runs([ttft_point("hi", hour) for hour in hours], HOUR)
     assert [len(run) for run in found] == lengths
 
 
 def test_the_gap_of_the_page_breaks_every_line_once() -> None:
-    drawn = markup(timeline(page(), watched()))
+    drawn = markup(timeline(report_page(), target_report()))
     lines = re.findall(r'<path d="(M[^"]+)" class="line q\d"', drawn)
     plotted = [line for line in lines if line.count("M") == 2]
     assert len(plotted) == 2, "two queries, each cut once"
@@ -92,22 +103,22 @@ def test_the_gap_of_the_page_breaks_every_line_once() -> None:
 
 
 def test_what_stands_alone_between_two_gaps_is_a_dot() -> None:
-    alone = watched(ttft=tuple(point("hi", hour) for hour in (0, 1, 4)))
-    drawn = markup(timeline(page(), alone))
+    alone = target_report(ttft=tuple(ttft_point("hi", hour) for hour in (0, 1, 4)))
+    drawn = markup(timeline(report_page(), alone))
     (dot,) = re.findall(r'<path d="(M[^"]+)" class="q0 dot"', drawn)
     assert dot.startswith("M93.8 "), "half past four of 48 hours"
     assert drawn.count('class="line q0"') == 2, "the line of two, and the legend"
 
 
 def test_a_page_of_a_minute_shows_seconds() -> None:
-    short = page(until=SINCE + timedelta(seconds=54), made_at=SINCE + timedelta(seconds=54))
+    short = report_page(until=SINCE + timedelta(seconds=54), made_at=SINCE + timedelta(seconds=54))
     assert short.clock(short.until) == "2026-11-20 00:00:54"
-    assert page().clock(SINCE) == "2026-11-20 00:00"
-    assert page().clock(SINCE, step=timedelta(seconds=5)) == "2026-11-20 00:00:00"
+    assert report_page().clock(SINCE) == "2026-11-20 00:00"
+    assert report_page().clock(SINCE, step=timedelta(seconds=5)) == "2026-11-20 00:00:00"
 
 
 def test_the_limit_and_the_incident_lie_on_the_axes_of_the_lines() -> None:
-    drawn = markup(timeline(page(), watched()))
+    drawn = markup(timeline(report_page(), target_report()))
     # 3,000 ms is the top of 220 pixels: 1,200 ms lies 132 from it.
     assert '<path d="M0 132.00H1000" class="limit">' in drawn
     left, width = 1000 * 20 / 48, 1000 * 6 / 48
@@ -118,11 +129,11 @@ def test_the_limit_and_the_incident_lie_on_the_axes_of_the_lines() -> None:
 
 def test_an_incident_that_came_back_has_a_band_for_each_breach() -> None:
     """The healthy hours between its end and its return are not covered."""
-    [first, *_] = page().incidents
+    [first, *_] = report_page().incidents
     again = replace(first, opened_at=SINCE + 10 * HOUR, resolved_at=None,
                     earlier_breaches=((SINCE + 10 * HOUR, SINCE + 13 * HOUR),),
                     breach_since=SINCE + 40 * HOUR)  # fmt: skip
-    drawn = markup(timeline(page(incidents=(again,)), watched()))
+    drawn = markup(timeline(report_page(incidents=(again,)), target_report()))
     bands = re.findall(
         r'<rect x="([\d.]+)" y="0" width="([\d.]+)"[^>]*class="incident"><title>', drawn
     )
@@ -137,9 +148,9 @@ def test_an_incident_that_came_back_has_a_band_for_each_breach() -> None:
 
 
 def test_the_axis_begins_with_the_first_data() -> None:
-    late = watched(ttft=tuple(point("hi", hour) for hour in range(36, 48)),
-                   tried=watched().tried[-10:])  # fmt: skip
-    drawn = markup(timeline(page(), late))
+    late = target_report(ttft=tuple(ttft_point("hi", hour) for hour in range(36, 48)),
+                   tried=target_report().tried[-10:])  # fmt: skip
+    drawn = markup(timeline(report_page(), late))
     first = re.findall(r'<text x="([\d.]+)%" y="275" class="tick[^"]*"[^>]*>([^<]+)<', drawn)
     assert ("Nov 20") not in [label for _, label in first]
     assert float(first[0][0]) < 15
@@ -154,17 +165,17 @@ def test_who_answered_is_drawn_by_hours_of_a_short_span(
     bar: timedelta, bars: int, labels: str
 ) -> None:
     each = tuple(
-        replace(served(0, LLAMA, "expected", 5), at=SINCE + k * bar)
+        replace(model_answers(0, LLAMA, "expected", 5), at=SINCE + k * bar)
         for k in range(timedelta(days=2) // bar)
     )
-    drawn = markup(bar_charts.model_share(page(bar=bar), watched(served=each)))
+    drawn = markup(bar_charts.model_share(report_page(bar=bar), target_report(served=each)))
     assert len(re.findall(r'<rect x="[\d.]+" y="0" [^>]*class="expected0"><title>', drawn)) == bars
     shown = re.findall(r'y="165" class="tick[^"]*"[^>]*>([^<]+)<', drawn)
     assert "|".join(shown) == labels
 
 
 def test_bands_show_who_answered() -> None:
-    drawn = markup(timeline(page(), watched()))
+    drawn = markup(timeline(report_page(), target_report()))
     fallback = re.findall(r'<rect x="([\d.]+)" y="226" width="([\d.]+)" height="10.5" '
                           r'class="fallback0">', drawn)  # fmt: skip
     assert len(fallback) == len(FELL), "18 of 24: three quarters of 14 pixels"
@@ -173,9 +184,9 @@ def test_bands_show_who_answered() -> None:
 
 
 def test_one_monstrous_value_does_not_flatten_the_rest_and_is_reported() -> None:
-    monster = replace(point("hi", 47), p50_ms=60_000.0)
-    points = (*(point("hi", hour) for hour in range(47)), monster)
-    drawn = markup(timeline(page(), watched(ttft=points)))
+    monster = replace(ttft_point("hi", 47), p50_ms=60_000.0)
+    points = (*(ttft_point("hi", hour) for hour in range(47)), monster)
+    drawn = markup(timeline(report_page(), target_report(ttft=points)))
     assert "1 of 48 medians are above the chart" in drawn
     assert ">4,000 ms</text>" in drawn
     assert "60,000 ms</text>" not in drawn
@@ -200,7 +211,9 @@ def test_marks_are_the_limit_doubled_and_halved(
     samples: tuple[float, ...], marks: list[str]
 ) -> None:
     drawn = markup(
-        bar_charts.histogram(watched(bins=bins([(ms_, "expected", 1) for ms_ in samples], 1200.0)))
+        bar_charts.histogram(
+            target_report(bins=bins([(ms_, "expected", 1) for ms_ in samples], 1200.0))
+        )
     )
     shown = re.findall(r'class="tick[^"]*" text-anchor="(?:start|middle|end)">([^<]+ ms)<', drawn)
     assert shown[: len(marks)] == marks
@@ -216,13 +229,13 @@ def test_empty_bars_between_samples_are_kept() -> None:
 
 def test_a_model_keeps_the_role_it_mostly_had() -> None:
     roles = model_roles(
-        watched(
+        target_report(
             served=(
-                served(0, LLAMA, "expected", 9),
-                served(1, LLAMA, "disputed", 1),
-                served(0, HAIKU, "fallback", 1),
-                served(0, "x/y", "changed", 1),
-                served(0, None, "unknown", 1),
+                model_answers(0, LLAMA, "expected", 9),
+                model_answers(1, LLAMA, "disputed", 1),
+                model_answers(0, HAIKU, "fallback", 1),
+                model_answers(0, "x/y", "changed", 1),
+                model_answers(0, None, "unknown", 1),
             )
         )
     )
@@ -231,7 +244,7 @@ def test_a_model_keeps_the_role_it_mostly_had() -> None:
 
 
 def test_spend_stacks_its_meters_up_to_the_sum() -> None:
-    drawn = markup(bar_charts.spend(page()))
+    drawn = markup(bar_charts.spend(report_page()))
     # $2.50 is the top of 150 pixels; the second day: 0.80 account, 0.30 probes, 1.20 traffic.
     bar = r'<rect x="5[\d.]+" y="[\d.]+" width="[\d.]+" height="([\d.]+)" class="(\w+)">'
     tall = {style: float(pixels) for pixels, style in re.findall(bar, drawn)}
@@ -241,15 +254,15 @@ def test_spend_stacks_its_meters_up_to_the_sum() -> None:
 
 
 def test_what_has_no_price_has_no_bar() -> None:
-    drawn = markup(bar_charts.costs(watched()))
+    drawn = markup(bar_charts.costs(target_report()))
     assert "– · hi" not in drawn, "no empty rows"
     assert "2 answers have no price." in drawn
     assert drawn.count("<rect") == 2 + 3, "two bars, three keys"
 
 
 def test_charts_without_data_say_so() -> None:
-    bare = watched(ttft=(), judged=(), tried=(), served=(), bins=(), queries=(), costs=())
-    empty = page(targets=(bare,), spend=())
+    bare = target_report(ttft=(), judged=(), tried=(), served=(), bins=(), queries=(), costs=())
+    empty = report_page(targets=(bare,), spend=())
     for figure in (
         timeline(empty, bare),
         bar_charts.model_share(empty, bare),
@@ -280,7 +293,7 @@ def test_money_between_two_ends_is_written_with_both() -> None:
 
 
 def test_what_unknown_models_may_have_cost_is_hatched_above_what_is_certain() -> None:
-    drawn = markup(bar_charts.spend(page(spend=(ranged(),))))
+    drawn = markup(bar_charts.spend(report_page(spend=(ranged(),))))
     bar = r'<rect x="[\d.]+" y="([\d.]+)" width="[\d.]+" height="([\d.]+)" class="(\w+)">'
     tall = {style: (float(y), float(pixels)) for y, pixels, style in re.findall(bar, drawn)}
     # $2.50 is the top of 150 pixels: $0.40 from below, and $1.70 above it.
@@ -294,6 +307,6 @@ def test_a_query_answered_by_an_unknown_model_costs_between_two_ends() -> None:
         target="rag", query="hi", model=None, answers=3,
         mean_usd=Decimal("0.0002"), mean_high_usd=Decimal("0.0011"),
     )  # fmt: skip
-    drawn = markup(bar_charts.costs(watched(costs=(cost,))))
+    drawn = markup(bar_charts.costs(target_report(costs=(cost,))))
     assert "between $0.0002 and $0.0011 · hi · model not identified" in drawn
     assert drawn.count('<rect x="') == 2 + 3, "what is certain, what may be, three keys"

@@ -16,17 +16,17 @@ from monitor.domain import report
 from monitor.reports.html import html_page
 from monitor.reports.picture import PictureFailed, png, svg
 from monitor.reports.terminal import show, slots, sparkline
-from tests.pages import (
+from tests.example_reports import (
     HAIKU,
     HOUR,
     LLAMA,
     SINCE,
     changed_page,
-    figures,
-    page,
-    point,
-    served,
-    watched,
+    model_answers,
+    query_figures,
+    report_page,
+    target_report,
+    ttft_point,
 )
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=y>&lt;[bold]\x1b[31m\u202e"
@@ -37,19 +37,19 @@ def hostile_page() -> Any:
     """A page on which every foreign text tries to break out."""
     notified = tuple(
         replace(item, rule=HOSTILE, because=HOSTILE, opening_because=HOSTILE)
-        for item in page().incidents
+        for item in report_page().incidents
     )
-    bad = watched(
+    bad = target_report(
         name=HOSTILE,
-        ttft=(replace(point("hi", 0), query=HOSTILE),),
-        served=(served(0, HOSTILE, HOSTILE, 3),),
-        queries=(figures(HOSTILE),),
-        costs=(replace(watched().costs[0], query=HOSTILE, model=HOSTILE),),
+        ttft=(replace(ttft_point("hi", 0), query=HOSTILE),),
+        served=(model_answers(0, HOSTILE, HOSTILE, 3),),
+        queries=(query_figures(HOSTILE),),
+        costs=(replace(target_report().costs[0], query=HOSTILE, model=HOSTILE),),
         outcomes=((HOSTILE, 1),),
-        health=replace(watched().health, says=HOSTILE, contradiction=HOSTILE),
+        health=replace(target_report().health, says=HOSTILE, contradiction=HOSTILE),
     )
     own = replace(notified[0], scope=HOSTILE)
-    return page(targets=(bad,), incidents=(own, *notified), version=HOSTILE)
+    return report_page(targets=(bad,), incidents=(own, *notified), version=HOSTILE)
 
 
 class Reader(HTMLParser):
@@ -93,14 +93,14 @@ def test_foreign_text_stays_text_wherever_it_stands() -> None:
 
 
 def test_nothing_is_loaded_and_nothing_runs() -> None:
-    text = html_page(page())
+    text = html_page(report_page())
     assert not re.search(r"(?:https?:)?//|@import|javascript:|<script|<link", text)
     assert set(re.findall(r"url\(([^)]*)\)", text)) == {"#hatch"}
     assert "style" not in read(text).attributes, "the policy would drop it"
 
 
 def test_the_policy_admits_the_one_stylesheet_and_nothing_else() -> None:
-    text = html_page(page())
+    text = html_page(report_page())
     (style,) = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
     digest = b64encode(sha256(style.encode()).digest()).decode()
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
@@ -110,14 +110,16 @@ def test_the_policy_admits_the_one_stylesheet_and_nothing_else() -> None:
 
 
 def test_every_chart_has_words_for_those_who_cannot_see_it() -> None:
-    charts = re.findall(r'<(?:svg|div)[^>]*role="img"[^>]*aria-label="([^"]+)"', html_page(page()))
+    charts = re.findall(
+        r'<(?:svg|div)[^>]*role="img"[^>]*aria-label="([^"]+)"', html_page(report_page())
+    )
     assert len(charts) == 6
     assert all(len(label) > 20 for label in charts)
-    assert html_page(page()).startswith('<!doctype html>\n<html lang="en">')
+    assert html_page(report_page()).startswith('<!doctype html>\n<html lang="en">')
 
 
 def test_a_page_without_anything_is_still_a_page() -> None:
-    reader = read(html_page(page(targets=(), incidents=(), spend=())))
+    reader = read(html_page(report_page(targets=(), incidents=(), spend=())))
     assert "No target was probed in this period." in reader.text
     assert "No incident was open in this period." in reader.text
 
@@ -144,7 +146,7 @@ def test_the_terminal_shows_foreign_text_as_it_stands() -> None:
 
 def test_the_terminal_names_what_is_over_its_limit() -> None:
     out = StringIO()
-    show(page(), Console(file=out, width=160, highlight=False))
+    show(report_page(), Console(file=out, width=160, highlight=False))
     assert "fallback 14 %" in out.getvalue()
     assert "open, 4 h 0 min" in out.getvalue()
     assert "≥ $2.30" in out.getvalue()
@@ -166,7 +168,7 @@ def test_a_change_is_never_hidden_behind_a_fallback_share_of_nothing() -> None:
 
 def test_no_phase_and_no_meter_has_the_colour_of_an_identity() -> None:
     """Orange means a fallback and nothing else: colours apart as far as an eye tells quickly."""
-    text = html_page(page())
+    text = html_page(report_page())
     for block in re.findall(r":root \{(.*?)\}", text, re.DOTALL)[:2]:
         colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block))
         told = [colours[name] for name in ("f0", "f1", "f2", "changed", "disputed", "unknown")]
@@ -182,8 +184,8 @@ def distance(one: str, other: str) -> float:
 
 
 def test_the_title_names_the_target_and_long_lists_end() -> None:
-    assert "<title>rag: rag-monitor report</title>" in html_page(page())
-    many = page(targets=tuple(watched(name=f"t{n}") for n in range(6)))
+    assert "<title>rag: rag-monitor report</title>" in html_page(report_page())
+    many = report_page(targets=tuple(target_report(name=f"t{n}") for n in range(6)))
     assert "<h1>t0, t1, t2 and 3 more</h1>" in html_page(many)
 
 
@@ -193,18 +195,18 @@ def test_a_good_and_a_bad_answer_stand_on_the_page() -> None:
                                 text="A KBLI code is five digits.", **told)  # fmt: skip
     bad = replace(good, is_good=False, model=HAIKU, identity="fallback", text="I'd be <b>happy</b>")
     failed = replace(bad, outcome="http_status", error="HTTP 502", text=None)
-    shown = html_page(page(targets=(watched(excerpts=(good, bad)),)))
+    shown = html_page(report_page(targets=(target_report(excerpts=(good, bad)),)))
     assert '<blockquote class="fine">A KBLI code is five digits.</blockquote>' in shown
     assert '<blockquote class="wrong">I&#39;d be &lt;b&gt;happy&lt;/b&gt;</blockquote>' in shown
     assert "kbli · 2026-11-20 00:00 · anthropic/claude-haiku-4-5 (fallback)" in shown
-    shown = html_page(page(targets=(watched(excerpts=(failed,)),)))
+    shown = html_page(report_page(targets=(target_report(excerpts=(failed,)),)))
     assert "A failed probe" in shown and ">HTTP 502</blockquote>" in shown
 
 
 def test_limits_of_counts_have_a_unit() -> None:
-    [first, *_] = page().incidents
+    [first, *_] = report_page().incidents
     down = replace(first, rule="down", peak=5.0, limit=1.0)
-    shown = read(html_page(page(incidents=(down,)))).text
+    shown = read(html_page(report_page(incidents=(down,)))).text
     assert "5 probes" in shown and "1 probe" in shown
 
 
@@ -222,8 +224,8 @@ def test_every_identity_has_a_colour_of_its_own() -> None:
 
 def test_the_terminal_says_why_in_whole_words_at_eighty_columns() -> None:
     out, because = StringIO(), "12 of 12 answers came from anthropic/claude-haiku-4-5; limit 10 %"
-    notified = tuple(replace(item, because=because) for item in page().incidents)
-    show(page(incidents=notified), Console(file=out, width=80, highlight=False))
+    notified = tuple(replace(item, because=because) for item in report_page().incidents)
+    show(report_page(incidents=notified), Console(file=out, width=80, highlight=False))
     lines = [line.rstrip() for line in out.getvalue().splitlines()]
     assert max(len(line) for line in lines) <= 80
     assert lines.count(f"   {because}") == len(notified)
@@ -236,9 +238,9 @@ def size(drawn: bytes) -> tuple[int, int]:
 
 
 def test_the_picture_is_of_the_size_slack_shows() -> None:
-    drawn = png(page(), watched())
+    drawn = png(report_page(), target_report())
     assert size(drawn) == (1200, 630)
-    assert len(png(page(), watched(ttft=()))) < len(drawn)
+    assert len(png(report_page(), target_report(ttft=()))) < len(drawn)
 
 
 def test_the_picture_is_the_drawing_of_the_page() -> None:
@@ -254,14 +256,14 @@ def test_the_picture_is_the_drawing_of_the_page() -> None:
 
 def test_names_too_many_or_too_long_stay_inside_the_picture() -> None:
     names = ["x" * 300, *(f"query-number-{n}" for n in range(20))]
-    many = watched(ttft=tuple(replace(point("hi", hour), query=name)
+    many = target_report(ttft=tuple(replace(ttft_point("hi", hour), query=name)
                               for name in names for hour in range(3)))  # fmt: skip
-    drawn = svg(page(), many)
+    drawn = svg(report_page(), many)
     legend = re.findall(r'<g transform="translate\((\d+) 52\)">.*?font-size="11">([^<]*)<', drawn)
     assert [int(left) for left, _ in legend] == [14, 159, 304, 449]
     assert all(len(name) <= 16 for _, name in legend)
     assert legend[-1][1] == "and 18 more"
-    assert size(png(page(), many)) == (1200, 630)
+    assert size(png(report_page(), many)) == (1200, 630)
 
 
 def test_foreign_text_stays_text_in_the_picture() -> None:
@@ -274,7 +276,7 @@ def test_foreign_text_stays_text_in_the_picture() -> None:
 def test_a_library_that_is_missing_or_fails_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("monitor.reports.picture._DRAW", "import no_such_library")
     with pytest.raises(PictureFailed, match=r"could not be drawn: .*No module named"):
-        png(page(), watched())
+        png(report_page(), target_report())
 
 
 def luminance(colour: str) -> float:
@@ -291,7 +293,7 @@ def contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 def test_text_and_shapes_stand_out_from_the_paper_in_both_themes(theme: int) -> None:
-    text = html_page(page())
+    text = html_page(report_page())
     block = re.findall(r":root \{(.*?)\}", text, re.DOTALL)[theme]
     colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block))
     papers = [colours.pop("paper"), colours.pop("raised")]
@@ -314,8 +316,8 @@ def test_every_report_names_both_ends_of_what_unknown_models_cost() -> None:
         total_high_usd=Decimal("2.10"), probes_high_usd=Decimal("0.60"),
         traffic_high_usd=Decimal("1.50"),
     )  # fmt: skip
-    [first, *_] = page().incidents
-    shown = page(spend=(day,), incidents=(replace(first, cost_high_usd=Decimal("1.10")),))
+    [first, *_] = report_page().incidents
+    shown = report_page(spend=(day,), incidents=(replace(first, cost_high_usd=Decimal("1.10")),))
     out = StringIO()
     show(shown, Console(file=out, width=80, highlight=False))
     [line] = [line for line in out.getvalue().splitlines() if "and $2.10" in line]

@@ -9,8 +9,8 @@ import pytest
 
 from monitor.domain import report
 from monitor.reports.verdict import page_sentences, state_sentences, times_text
-from tests.pages import HAIKU, HOUR, LLAMA, SINCE, cost, page, watched
-from tests.tables import each
+from tests.case_tables import each
+from tests.example_reports import HAIKU, HOUR, LLAMA, SINCE, query_cost, report_page, target_report
 
 NOW = SINCE + 12 * HOUR
 MINUTE = timedelta(minutes=1)
@@ -31,7 +31,7 @@ def last(*probes: report.LastProbe, target: str = "rag", **changes: Any) -> repo
 
 
 def incident(rule: str, **changes: Any) -> report.IncidentRow:
-    [ordinary, *_] = page().incidents
+    [ordinary, *_] = report_page().incidents
     began = NOW - 2 * HOUR
     ordinary = replace(ordinary, rule=rule, opened_at=began, resolved_at=None, first_seen_at=began)
     return replace(ordinary, **changes)
@@ -102,20 +102,26 @@ def test_a_failure_without_an_incident_is_neither_good_nor_bad() -> None:
 
 
 def test_the_cost_is_compared_over_the_queries_that_both_models_answered() -> None:
-    fell = watched(
+    fell = target_report(
         last_round=last(probe(model=HAIKU, identity="fallback")),
-        costs=(cost(LLAMA, 4, "0.0001"), cost(HAIKU, 4, "0.0025"),
-               replace(cost(HAIKU, 9, "9"), query="other"), cost(None, 1, None)),
+        costs=(query_cost(LLAMA, 4, "0.0001"), query_cost(HAIKU, 4, "0.0025"),
+               replace(query_cost(HAIKU, 9, "9"), query="other"), query_cost(None, 1, None)),
     )  # fmt: skip
-    [said] = page_sentences(page(targets=(fell,), incidents=(incident("fallback"),), until=NOW))
+    [said] = page_sentences(
+        report_page(targets=(fell,), incidents=(incident("fallback"),), until=NOW)
+    )
     assert said.bad
     assert said.text.endswith("; 25 × the cost.")
 
 
 def test_without_a_price_nothing_is_said_of_the_cost() -> None:
     round_ = last(probe(model=HAIKU, identity="fallback"))
-    fell = watched(last_round=round_, costs=(cost(LLAMA, 4, "0.0001"), cost(HAIKU, 4, None)))
-    [said] = page_sentences(page(targets=(fell,), incidents=(incident("fallback"),), until=NOW))
+    fell = target_report(
+        last_round=round_, costs=(query_cost(LLAMA, 4, "0.0001"), query_cost(HAIKU, 4, None))
+    )
+    [said] = page_sentences(
+        report_page(targets=(fell,), incidents=(incident("fallback"),), until=NOW)
+    )
     assert said.text == "Claude Haiku 4.5 answers rag since 10:00 UTC (2 h 0 min)."
 
 

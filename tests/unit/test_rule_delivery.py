@@ -7,7 +7,7 @@ import pytest
 
 from monitor.domain import VerdictState
 from monitor.rules import DeliveryBacklog, DeliveryRule
-from tests.marks import NOON, incident
+from tests.probe_notation import NOON, incident
 
 OPEN = incident("delivery", scope="webhook")
 

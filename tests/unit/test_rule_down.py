@@ -6,8 +6,8 @@ import pytest
 
 from monitor.domain import VerdictState
 from monitor.rules import DownRule
-from tests.marks import NOON, after, incident, marked, window
-from tests.tables import each
+from tests.case_tables import each
+from tests.probe_notation import NOON, after, incident, marked, window
 
 
 @each(

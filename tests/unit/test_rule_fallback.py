@@ -10,8 +10,8 @@ import pytest
 
 from monitor.domain import Incident, VerdictState
 from monitor.rules import FallbackRule, Window
-from tests.marks import EVERY, HAIKU, LLAMA, NOON, after, incident, marked, sample, window
-from tests.tables import each
+from tests.case_tables import each
+from tests.probe_notation import EVERY, HAIKU, LLAMA, NOON, after, incident, marked, sample, window
 
 
 def judged(marks: str, latest_incident: Incident | None = None, **limits: object) -> VerdictState:

@@ -4,7 +4,7 @@ import pytest
 
 from monitor.domain import VerdictState
 from monitor.rules import IdentityUnknownRule
-from tests.marks import after, marked, window
+from tests.probe_notation import after, marked, window
 
 
 def rounds(marks: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from monitor.domain import AccountReading, AccountState, VerdictState
 from monitor.rules import KeyCredit, KeyRule
-from tests.marks import NOON, incident
+from tests.probe_notation import NOON, incident
 
 
 def reading(state: AccountState = AccountState.OK, **changes: Any) -> AccountReading:

@@ -11,8 +11,8 @@ import pytest
 from monitor.domain import Incident, Verdict, VerdictState
 from monitor.incidents.state_machine import ReminderPolicy, advance
 from monitor.rules import FallbackRule, ModelChangedRule, Window
-from tests.marks import EVERY, LLAMA, NOON, after, incident, marked, sample, window
-from tests.tables import each
+from tests.case_tables import each
+from tests.probe_notation import EVERY, LLAMA, NOON, after, incident, marked, sample, window
 
 
 def rounds(marks: str) -> str:

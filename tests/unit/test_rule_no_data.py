@@ -6,7 +6,7 @@ import pytest
 
 from monitor.domain import VerdictState
 from monitor.rules import NoDataRule, Window
-from tests.marks import EVERY, NOON, incident, marked, sample, window
+from tests.probe_notation import EVERY, NOON, incident, marked, sample, window
 
 QUARTER = timedelta(minutes=15)
 LAST = timedelta(minutes=5, seconds=5)  # when the last of two rounds of three was asked

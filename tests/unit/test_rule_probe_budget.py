@@ -8,7 +8,7 @@ import pytest
 
 from monitor.domain import Incident, Spend, VerdictState
 from monitor.rules import ProbeBudgetRule, ProbeUsage
-from tests.marks import NOON, incident
+from tests.probe_notation import NOON, incident
 
 MIDNIGHT = NOON - timedelta(hours=12)
 TODAY, YESTERDAY = "2026-11-23", "2026-11-22"

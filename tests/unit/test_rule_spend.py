@@ -10,7 +10,7 @@ from monitor.domain import Incident, Spend, Verdict, VerdictState
 from monitor.incidents.planner import plan
 from monitor.incidents.state_machine import ReminderPolicy
 from monitor.rules import SpendRule, SpendUpperBound
-from tests.marks import INHIBITIONS, NOON, incident
+from tests.probe_notation import INHIBITIONS, NOON, incident
 
 MIDNIGHT = NOON - timedelta(hours=12)
 DAY = timedelta(days=1)

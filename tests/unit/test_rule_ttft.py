@@ -8,8 +8,8 @@ import pytest
 
 from monitor.domain import Incident, Outcome, VerdictState
 from monitor.rules import TtftRule
-from tests.marks import EVERY, NOON, after, incident, marked, sample, timed, window
-from tests.tables import each
+from tests.case_tables import each
+from tests.probe_notation import EVERY, NOON, after, incident, marked, sample, timed, window
 
 HEALTHY = (519.0, 1301.0, 1182.0)  # mean 1001, although one query is always over 1200
 SLOW = (2200.0, 2200.0, 2200.0)

@@ -21,8 +21,8 @@ from monitor.rules import (
     TtftUnknownRule,
     Window,
 )
-from tests.marks import EVERY, INHIBITIONS, NOON, after, incident, marked, timed, window
-from tests.tables import each
+from tests.case_tables import each
+from tests.probe_notation import EVERY, INHIBITIONS, NOON, after, incident, marked, timed, window
 
 BREACH, OK, HOLD, NO_DATA = (
     VerdictState.BREACH, VerdictState.OK, VerdictState.HOLD, VerdictState.NO_DATA,

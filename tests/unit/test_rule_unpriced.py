@@ -9,7 +9,7 @@ import pytest
 
 from monitor.domain import Sample, VerdictState
 from monitor.rules import UnpricedRule
-from tests.marks import NOON, marked, window
+from tests.probe_notation import NOON, marked, window
 
 
 def answers(marks: str, *, start: datetime = NOON) -> Iterator[Sample]:

@@ -10,8 +10,8 @@ import pytest
 from monitor.domain import Subject
 from monitor.incidents.notices import Inhibitions
 from monitor.rules import DEFAULT_RULES, RULES, Rule, Unit
-from tests.sources import nodes
-from tests.tables import each
+from tests.case_tables import each
+from tests.parsed_sources import nodes
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "monitor" / "rules"

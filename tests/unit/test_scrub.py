@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.redaction import plain, redact, storable, stored_bytes
-from tests.tables import each
+from tests.case_tables import each
 
 TEXT = st.text(st.characters() | st.sampled_from("\x1b[]m;\x9b\x07\\\0\ud83d\ude00\u202e \n…"))
 KEY = 'sk-or/v1+ä"9\\z'

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from monitor.identity.model_names.families import FAMILIES
 from monitor.identity.self_identification.detector import self_claims
 from monitor.identity.self_identification.sentences import MAKERS, NAMES, UNMISTAKABLE
-from tests.tables import each
+from tests.case_tables import each
 
 SAMPLES = Path(__file__).parent / "samples" / "self_claims.jsonl"
 SENTENCES = [tuple(json.loads(line).values()) for line in SAMPLES.read_text().splitlines()]

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 
 from monitor.incidents.silences import MaintenanceWindow, Mute, is_silenced
-from tests.marks import NOON
-from tests.tables import each
+from tests.case_tables import each
+from tests.probe_notation import NOON
 
 HOUR = timedelta(hours=1)
 

@@ -14,7 +14,7 @@ from monitor.notifications.slack.webhook import (
     SlackRefusal,
     refused,
 )
-from tests.tables import each
+from tests.case_tables import each
 
 
 def test_the_table_of_refusals_holds_what_matters() -> None:

@@ -1,7 +1,7 @@
 """The spool: bounded in count and bytes, oldest lost first, whoever empties it."""
 
 from monitor.storage.spool import Spool
-from tests.facts import observation
+from tests.example_data import observation
 
 
 def test_the_oldest_are_lost_to_the_bound_and_counted() -> None:

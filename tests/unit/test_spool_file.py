@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from monitor.domain import Observation
 from monitor.storage import spool_file
 from monitor.storage.spool import SpoolFile
-from tests.facts import observation
+from tests.example_data import observation
 
 ORDINARY = observation()
 ODD = observation(

@@ -8,7 +8,7 @@ import pytest
 
 from monitor.storage import REVISION, schema
 from monitor.storage.report_data import REPORT_QUERIES, ReportQuery
-from tests.sources import nodes
+from tests.parsed_sources import nodes
 
 ROOT = Path(__file__).parents[2]
 STORAGE = ROOT / "monitor" / "storage"

@@ -7,7 +7,7 @@ from sqlalchemy.exc import DBAPIError
 
 from monitor.storage.engine import DatabaseBusy, DatabaseUnavailable, unavailable
 from monitor.storage.pool import Meaning, meaning
-from tests.tables import each
+from tests.case_tables import each
 
 STATES = {
     Meaning.LOST: "08000 08001 08003 08004 08006 08P01 25006 25P03 57P01 57P02 57P03 57P04 57P05 "

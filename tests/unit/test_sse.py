@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from monitor.probing.limits import EVENT_BYTES, LINE_BYTES, TooLarge
 from monitor.probing.stream_reader import SseParser
-from tests.cuts import CUTS, cut
-from tests.tables import each
+from tests.byte_chunks import CUTS, cut_bytes
+from tests.case_tables import each
 
 UNBROKEN = "\u2028\u2029\x85\x0b\x0c\x1c"  # line ends to Python, and to nobody here
 Events = list[tuple[str, str]]
@@ -168,7 +168,7 @@ STREAMS = st.lists(TOKENS, max_size=60).map(b"".join) | st.binary(max_size=200)
 
 @given(STREAMS, CUTS)
 def test_however_the_bytes_are_split_the_events_are_the_same(stream: bytes, at: list[int]) -> None:
-    assert parsed(*cut(stream, at)) == parsed(stream)
+    assert parsed(*cut_bytes(stream, at)) == parsed(stream)
 
 
 @given(STREAMS, CUTS)
@@ -179,7 +179,7 @@ def test_however_the_bytes_are_split_an_event_comes_with_the_same_byte(
     alone = SseParser()
     last_byte = next((i for i, b in enumerate(stream) if alone.feed(bytes([b]))), None)
     parser, taken = SseParser(), 0
-    for piece in cut(stream, at):
+    for piece in cut_bytes(stream, at):
         if parser.feed(piece):
             assert last_byte is not None
             assert taken <= last_byte < taken + len(piece)

@@ -14,8 +14,8 @@ from monitor.dialects.answer_metadata import finish, sources
 from monitor.dialects.reasoning_tags import ReasoningTags, TagSet
 from monitor.dialects.tag_pairs import tag_pairs
 from monitor.domain import Finish, ParsedEvent, Reply, RetrievedSources
-from tests.streams import target, transcript
-from tests.tables import each
+from tests.case_tables import each
+from tests.example_transcripts import target, transcript
 
 
 def separated(*texts: str, tags: TagSet = USUAL_TAGS) -> tuple[str, str]:

@@ -4,7 +4,7 @@ import pytest
 
 from monitor.domain import TextDelta
 from monitor.identity.claims import answer_switch
-from tests.tables import each
+from tests.case_tables import each
 
 MS = 1_000_000
 

@@ -12,8 +12,8 @@ from monitor.rules import NoDataRule
 from monitor.storage.leases import ClaimedRound
 from monitor.worker.heartbeat import seeing
 from monitor.worker.probe_throttling import THINNED, ProbePace, allowed_silence, pace, turn
-from tests.marks import EVERY, NOON, marked
-from tests.tables import each
+from tests.case_tables import each
+from tests.probe_notation import EVERY, NOON, marked
 
 MINUTE = timedelta(minutes=1)
 

@@ -27,8 +27,8 @@ from monitor.identity.token_counts.counts import (
     rule_of_thumb,
     shape,
 )
-from tests.counts import breaking, count, prose
-from tests.facts import HAIKU, LLAMA
+from tests.example_data import HAIKU, LLAMA
+from tests.toy_tokenizers import breaking, count, prose
 
 OURS, THEIRS = breaking(5), breaking(4)
 CONFIRMED = [count(n, OURS) for n in range(30)]

@@ -13,8 +13,8 @@ from monitor.dialects import dialect_of, read
 from monitor.dialects.json_fields import parsed
 from monitor.dialects.usage import usage
 from monitor.domain import Usage
-from tests.streams import CUSTOM, target, transcript
-from tests.tables import each
+from tests.case_tables import each
+from tests.example_transcripts import CUSTOM, target, transcript
 
 FIGURES = ("prompt_tokens", "answer_tokens", "reasoning_tokens", "cached_tokens",
            "cache_write_tokens")  # fmt: skip

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from monitor.domain import Claim, ClaimKind, Evidence, Identity, IdentityJudgement, TextDelta
 from monitor.identity import SelfIdHistory, self_id_history
 from monitor.identity.judge import judge_disclosure
-from tests.tables import each
+from tests.case_tables import each
 from tests.unit.test_switch import WELCOME, ZANTARA, stream
 
 SCOUT = "meta-llama/llama-4-scout"

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from monitor.cli.watch import LATE, state
 from monitor.domain.report import LastProbe, LastRound, StatusSnapshot
-from tests.facts import HAIKU, LLAMA, NOON
+from tests.example_data import HAIKU, LLAMA, NOON
 
 
 def probe(query: str, **changes: object) -> LastProbe:

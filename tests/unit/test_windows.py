@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from monitor.domain import Subject
 from monitor.rules import RULES, SAMPLES, SPAN, Window
 from monitor.rules.window import KNOWN, ROUNDS
-from tests.marks import EVERY, NOON, after, incident, marked, sample, window
+from tests.probe_notation import EVERY, NOON, after, incident, marked, sample, window
 
 OF_TARGETS = [rule() for rule in RULES.values() if rule.subject is Subject.TARGET]
 MARKS = st.lists(st.text(".F?CDxT-r", min_size=1, max_size=3), min_size=1, max_size=60)

@@ -8,7 +8,7 @@ import pytest
 from monitor.domain import lasting
 from monitor.notifications.slack.escaping import bare, code, escaped
 from monitor.rules import Unit, unit_of
-from tests.tables import each
+from tests.case_tables import each
 
 
 @each(("text", "limit", "cut"), [

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.contract.channel_stand import ChannelStand, ChannelTrouble
+from tests.contract.channel_services import ChannelFailure, ChannelService
 from tests.contract.http_sink import SECRET, HttpSink, http_sink
 
 
-class AppriseHttpStand(ChannelStand):
+class AppriseHttpStand(ChannelService):
     secrets = (SECRET,)
     wait_s = None  # Apprise does not pass on `Retry-After`
 
@@ -20,12 +20,12 @@ class AppriseHttpStand(ChannelStand):
     def messages(self) -> list[str]:
         return [item.json["message"].replace("\u200b", "") for item in self.sink.taken]
 
-    def meet(self, trouble: ChannelTrouble) -> None:
+    def meet(self, trouble: ChannelFailure) -> None:
         self.sink.script.append(trouble)
 
 
 @contextmanager
-def stand() -> Iterator[ChannelStand]:
+def stand() -> Iterator[ChannelService]:
     pytest.importorskip("apprise")
     with http_sink() as sink:
         yield AppriseHttpStand(sink)

@@ -5,13 +5,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.contract.channel_stand import ChannelStand, ChannelTrouble
+from tests.contract.channel_services import ChannelFailure, ChannelService
 from tests.contract.smtp_sink import SmtpSink, smtp_sink
 
 PASSWORD = "canaryMail6c2"
 
 
-class AppriseMailStand(ChannelStand):
+class AppriseMailStand(ChannelService):
     secrets = (PASSWORD,)
     wait_s = None
 
@@ -26,12 +26,12 @@ class AppriseMailStand(ChannelStand):
     def messages(self) -> list[str]:
         return [text.replace("\u200b", "") for text in self.sink.taken]
 
-    def meet(self, trouble: ChannelTrouble) -> None:
+    def meet(self, trouble: ChannelFailure) -> None:
         self.sink.script.append(trouble)
 
 
 @contextmanager
-def stand() -> Iterator[ChannelStand]:
+def stand() -> Iterator[ChannelService]:
     pytest.importorskip("apprise")
     with smtp_sink() as sink:
         yield AppriseMailStand(sink)

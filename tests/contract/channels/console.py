@@ -7,12 +7,12 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 from monitor.notifications.console import UNSET
-from tests.contract.channel_stand import ChannelStand
+from tests.contract.channel_services import ChannelService
 
 IS_SERVICE = False
 
 
-class ConsoleStand(ChannelStand):
+class ConsoleStand(ChannelService):
     def __init__(self, printed: io.StringIO) -> None:
         self._printed = printed
         self.options: dict[str, str] = {}
@@ -23,7 +23,7 @@ class ConsoleStand(ChannelStand):
 
 
 @contextmanager
-def stand() -> Iterator[ChannelStand]:
+def stand() -> Iterator[ChannelService]:
     printed = io.StringIO()
     # pytest replaces sys.stdout between a fixture and its test: it is replaced for the module.
     with patch("monitor.notifications.console.sys", SimpleNamespace(stdout=printed)):

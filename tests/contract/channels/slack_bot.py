@@ -5,19 +5,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from monitor.simulator.slack_server import SlackReplyStep, SlackServer
-from tests.contract.alerts import SECRET, TOKEN
-from tests.contract.channel_stand import ChannelStand, ChannelTrouble
+from tests.contract.channel_services import ChannelFailure, ChannelService
+from tests.contract.example_notices import SECRET, TOKEN
 
 STEPS = {
-    ChannelTrouble.RATE_LIMIT: SlackReplyStep(status=429, word="ratelimited", retry_after="7"),
-    ChannelTrouble.SERVER_ERROR: SlackReplyStep(status=500, body=f"{TOKEN} {SECRET}"),
-    ChannelTrouble.REFUSAL: SlackReplyStep(status=404, body=f"{TOKEN} {SECRET}"),
-    ChannelTrouble.LOST_REPLY: SlackReplyStep(cut=True),
-    ChannelTrouble.SLOW: SlackReplyStep(late_s=0.3),
+    ChannelFailure.RATE_LIMIT: SlackReplyStep(status=429, word="ratelimited", retry_after="7"),
+    ChannelFailure.SERVER_ERROR: SlackReplyStep(status=500, body=f"{TOKEN} {SECRET}"),
+    ChannelFailure.REFUSAL: SlackReplyStep(status=404, body=f"{TOKEN} {SECRET}"),
+    ChannelFailure.LOST_REPLY: SlackReplyStep(cut=True),
+    ChannelFailure.SLOW: SlackReplyStep(late_s=0.3),
 }
 
 
-class SlackStand(ChannelStand):
+class SlackStand(ChannelService):
     secrets = (TOKEN, SECRET)
 
     def __init__(self, inbox: SlackServer, options: Mapping[str, str]) -> None:
@@ -41,12 +41,12 @@ class SlackStand(ChannelStand):
     def pictures(self) -> list[bytes]:
         return [picture for message in self._inbox.messages for _, picture in message.files]
 
-    def meet(self, trouble: ChannelTrouble) -> None:
+    def meet(self, trouble: ChannelFailure) -> None:
         self._inbox.script([STEPS[trouble]])
 
 
 @contextmanager
-def stand() -> Iterator[ChannelStand]:
+def stand() -> Iterator[ChannelService]:
     with SlackServer(token=TOKEN, secret=SECRET) as inbox:
         given = {"token": TOKEN, "channel": "#alerts", "api_base_url": inbox.api_url}
         yield SlackStand(inbox, given)

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from monitor.notifications.plain_text import REPEATED
-from tests.contract.channel_stand import ChannelStand, ChannelTrouble
+from tests.contract.channel_services import ChannelFailure, ChannelService
 from tests.contract.http_sink import SECRET, HttpSink, http_sink
 
 KEY = "canary-signing-key-9d2"
 
 
-class WebhookStand(ChannelStand):
+class WebhookStand(ChannelService):
     secrets = (SECRET, KEY)
 
     def __init__(self, sink: HttpSink) -> None:
@@ -24,11 +24,11 @@ class WebhookStand(ChannelStand):
             for item in self.sink.taken
         ]
 
-    def meet(self, trouble: ChannelTrouble) -> None:
+    def meet(self, trouble: ChannelFailure) -> None:
         self.sink.script.append(trouble)
 
 
 @contextmanager
-def stand() -> Iterator[ChannelStand]:
+def stand() -> Iterator[ChannelService]:
     with http_sink() as sink:
         yield WebhookStand(sink)

@@ -1,4 +1,4 @@
-"""A provider's API on loopback: says what it was told to say, and keeps what it was asked."""
+"""A provider's API on loopback: returns what a test configures and records the requests."""
 
 import asyncio
 import json
@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from tests.serving import serving
+from tests.raw_server import serving
 
 
 @dataclass(frozen=True)
-class Asked:
+class ProviderRequest:
     """One request as it arrived: path with parameters, headers in lower case."""
 
     path: str
@@ -23,7 +23,7 @@ class Provider:
     """A running server. Its replies are used up in order; the last one is repeated."""
 
     address: str
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[ProviderRequest] = field(default_factory=list)
 
 
 def reply(
@@ -37,17 +37,17 @@ def reply(
     return f"HTTP/1.1 {status} Whatever\r\n{head}\r\n".encode() + content
 
 
-class Held(bytes):
+class HeldReply(bytes):
     """Said, and then silence on an open connection."""
 
 
-class Dripped(bytes):
+class SlowReply(bytes):
     """Said byte by byte, fifty a second: never silent, never done."""
 
 
 @asynccontextmanager
 async def provider(
-    *replies: bytes | Callable[[Asked], bytes], ssl_context: ssl.SSLContext | None = None
+    *replies: bytes | Callable[[ProviderRequest], bytes], ssl_context: ssl.SSLContext | None = None
 ) -> AsyncIterator[Provider]:
     """Serve replies on a free port until left."""
     running: Provider
@@ -57,16 +57,20 @@ async def provider(
         nonlocal served
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         pairs = (line.split(": ", 1) for line in head[1:] if line)
-        requested = Asked(head[0].split(" ")[1], {name.lower(): value for name, value in pairs})
+        requested = ProviderRequest(
+            head[0].split(" ")[1], {name.lower(): value for name, value in pairs}
+        )
         running.asked.append(requested)
         chosen = replies[min(served, len(replies) - 1)]
         served += 1
         reported = chosen if isinstance(chosen, bytes) else chosen(requested)
-        for part in [bytes([b]) for b in reported] if isinstance(reported, Dripped) else [reported]:
+        for part in (
+            [bytes([b]) for b in reported] if isinstance(reported, SlowReply) else [reported]
+        ):
             writer.write(part)
             await writer.drain()
-            await asyncio.sleep(0.02 if isinstance(reported, Dripped) else 0)
-        if isinstance(reported, Held):
+            await asyncio.sleep(0.02 if isinstance(reported, SlowReply) else 0)
+        if isinstance(reported, HeldReply):
             await reader.read()  # until the client hangs up
 
     async with serving(serve, tls=ssl_context) as port:

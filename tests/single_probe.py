@@ -1,4 +1,4 @@
-"""One probe over the real wire, for tests: a target at a server of ours, asked once."""
+"""One real probe of a local target, for tests."""
 
 import json
 from dataclasses import replace
@@ -14,13 +14,13 @@ from monitor.probing.timing import outcome, timing
 DEADLINES = ("connect_deadline", "first_token_deadline", "stall_deadline", "deadline")
 
 
-def watched(url: str, dialect: str = "bali_zero", **more: Any) -> Target:
+def target_at(url: str, dialect: str = "bali_zero", **more: Any) -> Target:
     """A target at an address; deadlines are given in seconds."""
     times = {name: timedelta(seconds=more.pop(name)) for name in DEADLINES if name in more}
     return Target(name="t", url=url, dialect=dialect, queries=(), **times, **more)
 
 
-async def probed(
+async def probe_once(
     wire: ProbeClient,
     target: Target,
     *,
@@ -43,18 +43,18 @@ async def probed(
     return transcript
 
 
-def judged(transcript: Transcript, target: Target) -> tuple[Outcome, Timing]:
+def outcome_and_timing(transcript: Transcript, target: Target) -> tuple[Outcome, Timing]:
     """What the rest of the monitor makes of it."""
     reply = read(dialect_of(target), transcript)
     return outcome(transcript, reply)[0], timing(transcript, reply)
 
 
-def says(*documents: dict[str, Any]) -> bytes:
+def sse(*documents: dict[str, Any]) -> bytes:
     """Documents as server-sent events."""
     return b"".join(b"data: %b\n\n" % json.dumps(document).encode() for document in documents)
 
 
-def data(transcript: Transcript) -> list[Any]:
+def event_data(transcript: Transcript) -> list[Any]:
     """The documents that were heard."""
     return [json.loads(event.data) for event in transcript.events]
 

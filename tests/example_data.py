@@ -1,4 +1,4 @@
-"""Facts for tests: one ordinary observation and one ordinary notice, to be bent by `replace`."""
+"""One ordinary observation and one ordinary notice, to be changed by `replace`."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Answers as the simulated service's two voices give them, for tests of fingerprints."""
+"""Answers of the simulated service's two models, for tests of fingerprints."""
 
 from functools import cache
 from random import Random
@@ -17,19 +17,25 @@ QUERIES = (
 )
 
 
-def said(speaker: SimulatedModel, query: Query, seed: object) -> AnswerText:
+def simulated_answer(speaker: SimulatedModel, query: Query, seed: object) -> AnswerText:
     """One answer under the persona's name; a seed always gives the same."""
     chunks = answer(speaker, query.text, draw=Random(f"{query.id}/{seed}"), candour={})
     return AnswerText(query.id, "".join(chunks))
 
 
-def answers(speaker: SimulatedModel, each: int, *, seed: str = "baseline") -> list[AnswerText]:
+def simulated_answers(
+    speaker: SimulatedModel, each: int, *, seed: str = "baseline"
+) -> list[AnswerText]:
     """So many answers to each query."""
-    return [said(speaker, query, f"{seed}{nth}") for nth in range(each) for query in QUERIES]
+    return [
+        simulated_answer(speaker, query, f"{seed}{nth}") for nth in range(each) for query in QUERIES
+    ]
 
 
 @cache
-def profile(*, candidates: bool = True, each: int = 10) -> StyleProfile:
+def simulated_profile(*, candidates: bool = True, each: int = 10) -> StyleProfile:
     """Llama's looks, and Haiku's beside them."""
-    others = {HAIKU: answers(SimulatedModel.HAIKU, each)} if candidates else {}
-    return learn_profile(LLAMA, answers(SimulatedModel.LLAMA, each), others, verified_by="operator")
+    others = {HAIKU: simulated_answers(SimulatedModel.HAIKU, each)} if candidates else {}
+    return learn_profile(
+        LLAMA, simulated_answers(SimulatedModel.LLAMA, each), others, verified_by="operator"
+    )

@@ -13,8 +13,8 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 from zoneinfo import ZoneInfo
 
 from monitor.domain import CostSource, Identity, Observation, StampSource
-from tests.contract.past import RAG, asked, failed, fell
-from tests.facts import HAIKU, LLAMA
+from tests.contract.past_day import RAG, failed, fell_at, row_at
+from tests.example_data import HAIKU, LLAMA
 
 ROME = ZoneInfo("Europe/Rome")
 HOUR, EVERY, SLICE = timedelta(hours=1), timedelta(hours=4), timedelta(minutes=5)
@@ -85,7 +85,7 @@ def _one(number: int, slot: datetime, query: str, **where: Any) -> Observation:
                 "rates": DEAR,
                 "cost_usd": _usd(prompt, answer, DEAR),
             }
-            return fell(slot, query, **ordinary | dear)
+            return fell_at(slot, query, **ordinary | dear)
         case 6:
             return failed(slot, query, **where, id=ordinary["id"])
         case 9:
@@ -95,13 +95,13 @@ def _one(number: int, slot: datetime, query: str, **where: Any) -> Observation:
                 "cost_low_usd": _usd(prompt, answer, rates),
                 "cost_high_usd": _usd(prompt, answer, DEAR),
             }  # fmt: skip
-            return asked(slot, query, **ordinary | unknown)
+            return row_at(slot, query, **ordinary | unknown)
         case 11:
             by_hand = {"origin": "manual", "cost_usd": Decimal("0.000777777777"),
                        "cost_source": CostSource.PROVIDER}  # fmt: skip
-            return asked(slot, query, **ordinary | by_hand)
+            return row_at(slot, query, **ordinary | by_hand)
         case 13:
-            return asked(slot, query, **ordinary | {"answer_tokens": None})
+            return row_at(slot, query, **ordinary | {"answer_tokens": None})
         case 15:
             nothing = {
                 "cost_usd": None,
@@ -109,10 +109,10 @@ def _one(number: int, slot: datetime, query: str, **where: Any) -> Observation:
                 "cost_reason": "no price",
                 "rates": {},
             }
-            return asked(slot, query, **ordinary | nothing)
+            return row_at(slot, query, **ordinary | nothing)
         case 2:
-            return asked(slot, query, **ordinary | {"stamp": StampSource.DEGRADED})
-    return asked(slot, query, **ordinary)
+            return row_at(slot, query, **ordinary | {"stamp": StampSource.DEGRADED})
+    return row_at(slot, query, **ordinary)
 
 
 def _usd(prompt: int, answer: int, rates: dict[str, str]) -> Decimal:

@@ -1,4 +1,4 @@
-"""A watch on a real database and a real wire, configured as a person would configure it."""
+"""A worker context on a real database and real network, with a usual configuration."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -41,7 +41,7 @@ def settings(home: Path, url: str = "http://127.0.0.1:1", **environ: str) -> Set
 
 
 @asynccontextmanager
-async def watching(
+async def open_context(
     configured: Settings, database: Database, notifier: Notifier | None = None, *more: Channel
 ) -> AsyncIterator[WorkerContext]:
     """A watch with one channel, `slack` or the console, and `more`."""
@@ -56,7 +56,7 @@ async def watching(
         )  # fmt: skip
 
 
-def only(context: WorkerContext) -> Channel:
+def only_channel(context: WorkerContext) -> Channel:
     """The one channel of a watch."""
     [channel] = context.channels.values()
     return channel

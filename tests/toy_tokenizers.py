@@ -1,4 +1,4 @@
-"""Texts, and three toy tokenizers that break them up differently."""
+"""Texts, and three toy tokenizers that split them differently."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""An incident in a local Slack that people answer: the real plan, outbox, bot and polling."""
+"""An incident in a local Slack to which people react: real plan, outbox, bot and polling."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,25 +17,25 @@ from monitor.storage import incident_rows
 from monitor.worker import delivery_job, evaluation
 from monitor.worker.context import WorkerContext
 from monitor.worker.reaction_polling import ReactionPolling
-from tests.contract.watching import deliver
-from tests.marks import INHIBITIONS
+from tests.contract.open_context import deliver
+from tests.probe_notation import INHIBITIONS
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 ANA, BEN, DEPLOY = "U0ANA", "U0BEN", "U0DEPLOY"
 EYES, BELL, CHART = "eyes", "no_bell", "chart_with_upwards_trend"
 
 
-def bot(inbox: SlackServer) -> SlackBot:
+def slack_bot(inbox: SlackServer) -> SlackBot:
     return SlackBot(inbox.token, "#alerts", base_url=inbox.api_url, timeout_s=60)
 
 
 @contextmanager
-def inbox(**given: Any) -> Iterator[SlackServer]:
+def local_slack(**given: Any) -> Iterator[SlackServer]:
     with SlackServer(**given) as opened:
         yield opened
 
 
-class Answering:
+class AnsweredSlackIncident:
     """A worker that judges, polls and delivers when it is called. Times are of our choosing."""
 
     def __init__(self, context: WorkerContext, inbox: SlackServer) -> None:

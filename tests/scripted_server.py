@@ -40,18 +40,18 @@ class Forever:
     every_s: float = 0.0
 
 
-class Act(Enum):
+class ServerAction(Enum):
     RESET = "the connection is torn down"
     HALF_CLOSE = "no more is sent, and nothing is closed"
     HANG = "nothing more happens until the peer leaves"
 
 
-RESET, HALF_CLOSE, HANG = Act.RESET, Act.HALF_CLOSE, Act.HANG
-Step = bytes | Pause | Drip | Forever | Act
+RESET, HALF_CLOSE, HANG = ServerAction.RESET, ServerAction.HALF_CLOSE, ServerAction.HANG
+Step = bytes | Pause | Drip | Forever | ServerAction
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ScriptedRequest:
     """A request as it came. Header names are in lower case."""
 
     method: str
@@ -67,7 +67,7 @@ class Server:
     host: str
     port: int
     scheme: str
-    requests: list[Asked] = field(default_factory=list)
+    requests: list[ScriptedRequest] = field(default_factory=list)
     connections: int = 0
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -79,7 +79,7 @@ class Server:
 
 
 @asynccontextmanager
-async def scripted(
+async def scripted_server(
     *script: Step,
     tls: ssl.SSLContext | None = None,
     host: str = "127.0.0.1",
@@ -116,13 +116,13 @@ async def scripted(
         await asyncio.sleep(0)
 
 
-async def _asked(reader: asyncio.StreamReader) -> Asked:
+async def _asked(reader: asyncio.StreamReader) -> ScriptedRequest:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     first, *lines = head.strip().split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
     method, target, _ = first.split(" ")
     body = await reader.readexactly(int(headers.get("content-length", 0)))
-    return Asked(method, target, headers, body)
+    return ScriptedRequest(method, target, headers, body)
 
 
 async def _play(
@@ -144,14 +144,14 @@ async def _play(
                     writer.write(step.data)
                     await writer.drain()
                     await asyncio.sleep(step.every_s)
-            case Act.RESET:
+            case ServerAction.RESET:
                 sock: socket.socket = writer.get_extra_info("socket")
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 writer.transport.abort()
                 return
-            case Act.HALF_CLOSE:
+            case ServerAction.HALF_CLOSE:
                 writer.write_eof()
-            case Act.HANG:
+            case ServerAction.HANG:
                 await reader.read()
 
 
@@ -179,7 +179,9 @@ def chunk(data: bytes) -> bytes:
 LAST = b"0\r\n\r\n"
 
 
-def whole(status: int, body: bytes, *fields: tuple[str, str], media: str | None = None) -> bytes:
+def full_reply(
+    status: int, body: bytes, *fields: tuple[str, str], media: str | None = None
+) -> bytes:
     """A whole response of known length."""
     length = ("Content-Length", str(len(body)))
     return head(status, length, *fields, media=media, chunked=False) + body

@@ -16,7 +16,7 @@ FELL = range(20, 26)  # hours in which the fallback answered
 GONE = range(34, 38)  # hours in which nobody looked
 
 
-def watched(**changes: Any) -> page_data.TargetReport:
+def target_report(**changes: Any) -> page_data.TargetReport:
     """A target asked two queries an hour: 600 and 900 ms, under the fallback 1600 ms more."""
     seen = [hour for hour in range(48) if hour not in GONE]
     ordinary = page_data.TargetReport(
@@ -31,17 +31,17 @@ def watched(**changes: Any) -> page_data.TargetReport:
         over_limit=0.14,
         known=1000,
         fell=140,
-        ttft=tuple(point(query, hour) for query in ("hi", "kbli") for hour in seen),
-        judged=tuple(judged(hour) for hour in seen),
+        ttft=tuple(ttft_point(query, hour) for query in ("hi", "kbli") for hour in seen),
+        judged=tuple(identity_counts(hour) for hour in seen),
         tried=tuple(
             page_data.ProbeCounts(at=SINCE + hour * HOUR, good=20, bad=4 if hour == 19 else 0)
             for hour in seen
         ),
         served=(
-            served(0, LLAMA, "expected", 20),
-            served(0, HAIKU, "fallback", 4),
-            served(1, LLAMA, "expected", 18),
-            served(1, None, "unknown", 2),
+            model_answers(0, LLAMA, "expected", 20),
+            model_answers(0, HAIKU, "fallback", 4),
+            model_answers(1, LLAMA, "expected", 18),
+            model_answers(1, None, "unknown", 2),
         ),
         bins=tuple(
             page_data.LatencyBin(
@@ -53,11 +53,11 @@ def watched(**changes: Any) -> page_data.TargetReport:
                 (1200.0, 1697.1, 2, 9, 0),
             )
         ),
-        queries=(figures("hi"), figures("kbli", p50_ms=1000.0)),
+        queries=(query_figures("hi"), query_figures("kbli", p50_ms=1000.0)),
         costs=(
-            cost(LLAMA, 40, "0.000141"),
-            cost(HAIKU, 6, "0.00095"),
-            cost(None, 2, None),
+            query_cost(LLAMA, 40, "0.000141"),
+            query_cost(HAIKU, 6, "0.00095"),
+            query_cost(None, 2, None),
         ),
         outcomes=(("answered", 1050), ("timeout_first_token", 6)),
         quality=page_data.MeasurementQuality(
@@ -80,7 +80,7 @@ def watched(**changes: Any) -> page_data.TargetReport:
     return replace(ordinary, **changes)
 
 
-def point(query: str, hour: int) -> page_data.TtftPoint:
+def ttft_point(query: str, hour: int) -> page_data.TtftPoint:
     base = {"hi": 600.0, "kbli": 900.0}.get(query, 700.0) + 15.0 * (hour % 7)
     slow = 1600.0 if hour in FELL else 0.0
     return page_data.TtftPoint(
@@ -89,18 +89,18 @@ def point(query: str, hour: int) -> page_data.TtftPoint:
     )  # fmt: skip
 
 
-def cost(model: str | None, answers: int, mean_usd: str | None) -> report.QueryCost:
+def query_cost(model: str | None, answers: int, mean_usd: str | None) -> report.QueryCost:
     mean = None if mean_usd is None else Decimal(mean_usd)
     return report.QueryCost(target="rag", query="hi", model=model, answers=answers, mean_usd=mean)
 
 
-def judged(hour: int) -> report.IdentityCounts:
+def identity_counts(hour: int) -> report.IdentityCounts:
     fell = hour in FELL
     return report.IdentityCounts(target="rag", at=SINCE + hour * HOUR, expected=6 if fell else 24,
                        fallback=18 if fell else 0, changed=0, disputed=0, unknown=0)  # fmt: skip
 
 
-def served(day: int, model: str | None, identity: str, answers: int) -> report.ModelAnswers:
+def model_answers(day: int, model: str | None, identity: str, answers: int) -> report.ModelAnswers:
     at = SINCE + day * 24 * HOUR
     return report.ModelAnswers(target="rag", at=at, model=model, identity=identity, answers=answers)
 
@@ -120,13 +120,13 @@ def changed_page() -> page_data.ReportPage:
             low_ms=600.0, high_ms=848.5, expected=44, fallback=0, changed=75, disputed=2, unknown=1
         ),
     )
-    answered = (served(0, LLAMA, "expected", 44), served(0, None, "changed", 75))
-    return page(targets=(
-        watched(known=44, fell=0, judged=steps, served=answered, bins=bins),
+    answered = (model_answers(0, LLAMA, "expected", 44), model_answers(0, None, "changed", 75))
+    return report_page(targets=(
+        target_report(known=44, fell=0, judged=steps, served=answered, bins=bins),
     ))  # fmt: skip
 
 
-def figures(query: str, **changes: Any) -> page_data.QueryFigures:
+def query_figures(query: str, **changes: Any) -> page_data.QueryFigures:
     ordinary = page_data.QueryFigures(
         query=query, probes=528, answered=525, p50_ms=700.0, p90_ms=2100.0, p99_ms=2400.0,
         worst_ms=3100.0, over_limit=0.14, dns_ms=2.0, tcp_ms=20.0, tls_ms=25.0, head_ms=40.0,
@@ -135,14 +135,14 @@ def figures(query: str, **changes: Any) -> page_data.QueryFigures:
     return replace(ordinary, **changes)
 
 
-def page(**changes: Any) -> page_data.ReportPage:
+def report_page(**changes: Any) -> page_data.ReportPage:
     ordinary = page_data.ReportPage(
         version="0.0.0",
         made_at=SINCE + 48 * HOUR,
         since=SINCE,
         until=SINCE + 48 * HOUR,
         zone=ZoneInfo("UTC"),
-        targets=(watched(),),
+        targets=(target_report(),),
         spend=(
             report.DaySpend(
                 day=SINCE.date(),

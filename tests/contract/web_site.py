@@ -1,11 +1,11 @@
-"""A small web server that says what a test wants and remembers what it was asked."""
+"""A small web server that returns what a test configures and records the requests."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from tests.serving import serving
+from tests.raw_server import serving
 
 
 @dataclass(slots=True)

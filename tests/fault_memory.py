@@ -1,6 +1,6 @@
 """Every fault in one process with all that a worker loads: how much memory it took.
 
-Run as `python -m tests.hostile`; prints the greatest resident size in MiB.
+Run as `python -m tests.fault_memory`; prints the greatest resident size in MiB.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ from monitor.probing.observe import ProbeOccasion
 from monitor.probing.resources import gc_paused
 from monitor.worker import probe_round
 from tests.contract.test_wire_faults import FAULTS, Fault
-from tests.scripted import LAST, chunk, head, scripted
-from tests.wired import DONE, probed, says, watched
+from tests.scripted_server import LAST, chunk, head, scripted_server
+from tests.single_probe import DONE, probe_once, sse, target_at
 
 
 async def meet(wire: ProbeClient, fault: Fault) -> None:
-    async with scripted(*fault.script) as server:
-        transcript = await probed(wire, watched(server.url, **fault.target))
+    async with scripted_server(*fault.script) as server:
+        transcript = await probe_once(wire, target_at(server.url, **fault.target))
         assert transcript.ending is fault.ending, fault.name
 
 
@@ -37,7 +37,7 @@ AT_ONCE = 8
 async def asked(wire: ProbeClient, url: str, dialect: str, large: asyncio.Lock) -> None:
     """One probe, from its request to its observation."""
     query = Query(id="hi", text="Hi")
-    target = replace(watched(url, dialect), queries=(query,), expected_models=("llama-4-scout",))
+    target = replace(target_at(url, dialect), queries=(query,), expected_models=("llama-4-scout",))
     spoken = dialect_of(target)
     with ExitStack() as held:
         transcript = await exchange(
@@ -57,11 +57,11 @@ async def asked(wire: ProbeClient, url: str, dialect: str, large: asyncio.Lock) 
 
 async def oversized(wire: ProbeClient) -> None:
     """Several streams of the largest texts at once."""
-    wide = chunk(says({"text": WIDE}))
-    letters = chunk(says({"text": "a"}) * 1_000)
+    wide = chunk(sse({"text": WIDE}))
+    letters = chunk(sse({"text": "a"}) * 1_000)
     large = asyncio.Lock()
     for script in ([wide] * 17, [letters] * 49):
-        async with scripted(head(), *script, chunk(says(DONE)), LAST) as server:
+        async with scripted_server(head(), *script, chunk(sse(DONE)), LAST) as server:
             probes = (asked(wire, server.url, "bali_zero", large) for _ in range(AT_ONCE))
             await asyncio.gather(*probes)
 

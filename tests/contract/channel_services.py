@@ -29,7 +29,7 @@ def services() -> list[str]:
     return [name for name in STANDS if getattr(_module(name), "IS_SERVICE", True)]
 
 
-class ChannelTrouble(Enum):
+class ChannelFailure(Enum):
     """How the service meets the next request."""
 
     RATE_LIMIT = "it asks to wait 7 s, and takes nothing"
@@ -39,7 +39,7 @@ class ChannelTrouble(Enum):
     SLOW = "it takes the message after 0.3 s"
 
 
-class ChannelStand(Protocol):
+class ChannelService(Protocol):
     """The far end of a channel on loopback."""
 
     options: Mapping[str, Any]  # of its section in `monitor.toml`
@@ -62,19 +62,19 @@ class ChannelStand(Protocol):
         """Pictures that arrived. A notifier that attaches none does not need it."""
         return []
 
-    def meet(self, trouble: ChannelTrouble) -> None:
+    def meet(self, trouble: ChannelFailure) -> None:
         """Meet the next request so. A channel without a service does not need it."""
         where = type(self).__module__.replace(".", "/") + ".py"
         raise AssertionError(f"implement `meet`, or state `IS_SERVICE = False`, in {where}")
 
 
-def stand_of(name: str) -> AbstractContextManager[ChannelStand]:
+def channel_service(name: str) -> AbstractContextManager[ChannelService]:
     """The far end of this name."""
-    found: AbstractContextManager[ChannelStand] = _module(name).stand()
+    found: AbstractContextManager[ChannelService] = _module(name).stand()
     return found
 
 
-def made(name: str, stand: ChannelStand) -> Notifier:
+def notifier_for(name: str, stand: ChannelService) -> Notifier:
     """The channel that leads to a stand."""
     options: type[ChannelOptions] = NOTIFIERS[STANDS[name]]
     return options(**stand.options).notifier("alerts")

@@ -1,4 +1,4 @@
-"""The parsed modules of the monitor: parsed once for all tests that look at them."""
+"""The syntax trees of the monitor, parsed once for all tests."""
 
 import ast
 from functools import cache

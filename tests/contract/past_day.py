@@ -1,4 +1,4 @@
-"""A day that is over, small enough to check in the head, and the rolling job without a worker.
+"""A past day with few rows, which can be checked by hand, and the rollup job without a worker.
 
 Yesterday (UTC), target `rag`, a round every half hour of two queries, `hi` and `kbli`:
 
@@ -25,7 +25,7 @@ from monitor.rules import SpendRule
 from monitor.storage import Database, incident_rows, observations
 from monitor.worker.context import WorkerContext, WorkerState
 from monitor.worker.rollups import roll_up
-from tests.facts import HAIKU, LLAMA, observation
+from tests.example_data import HAIKU, LLAMA, observation
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 YESTERDAY = TODAY - timedelta(days=1)
@@ -40,18 +40,18 @@ RAG = Target(
 )  # fmt: skip
 
 
-def asked(at: datetime, query: str = "hi", **changes: Any) -> Observation:
+def row_at(at: datetime, query: str = "hi", **changes: Any) -> Observation:
     """A good answer by Llama in the round of that instant, 600 ms."""
     ordinary = {"slot": at, "started_at": at, "query": query, "ttft_ms": 600.0,
                 "cost_usd": LLAMA_USD}  # fmt: skip
     return observation(**ordinary | changes)
 
 
-def fell(at: datetime, query: str = "hi", **changes: Any) -> Observation:
+def fell_at(at: datetime, query: str = "hi", **changes: Any) -> Observation:
     """The same by Haiku, 2000 ms."""
     haiku = {"ttft_ms": 2000.0, "cost_usd": HAIKU_USD, "identity": Identity.FALLBACK,
              "model_detected": HAIKU}  # fmt: skip
-    return asked(at, query, **haiku | changes)
+    return row_at(at, query, **haiku | changes)
 
 
 def failed(at: datetime, query: str = "hi", **changes: Any) -> Observation:
@@ -61,11 +61,11 @@ def failed(at: datetime, query: str = "hi", **changes: Any) -> Observation:
         "ttft_ms": None, "pieces": 0, "identity": Identity.UNKNOWN, "model_detected": None,
         "cost_usd": None, "cost_source": None, "answer_tokens": None,
     }  # fmt: skip
-    return asked(at, query, **nothing | changes)
+    return row_at(at, query, **nothing | changes)
 
 
-def yesterday() -> Iterator[Observation]:
-    for hours, one, base_ms in ((0, asked, 600.0), (2, fell, 2000.0), (3, asked, 600.0)):
+def day_rows() -> Iterator[Observation]:
+    for hours, one, base_ms in ((0, row_at, 600.0), (2, fell_at, 2000.0), (3, row_at, 600.0)):
         for half in range(2):
             at = EIGHT + timedelta(hours=hours) + half * HALF_HOUR
             yield one(at, "hi", ttft_ms=base_ms)
@@ -73,7 +73,7 @@ def yesterday() -> Iterator[Observation]:
     yield failed(EIGHT + timedelta(hours=4))
 
 
-async def add(database: Database, *new: Observation) -> None:
+async def store(database: Database, *new: Observation) -> None:
     """Store them as if each had been recorded when it was started."""
     async with database.begin() as connection:
         assert await observations.add(connection, new) == len(new)
@@ -85,13 +85,13 @@ async def run(connection: Any, statement: str, **values: Any) -> Any:
     return await connection.execute(text(statement), values)
 
 
-async def ask(database: Database, statement: str, **values: Any) -> Sequence[tuple[Any, ...]]:
+async def sql(database: Database, statement: str, **values: Any) -> Sequence[tuple[Any, ...]]:
     async with database.begin() as connection:
         return [tuple(row) for row in await run(connection, statement, **values)]
 
 
 async def one(database: Database, statement: str, **values: Any) -> tuple[Any, ...]:
-    [row] = await ask(database, statement, **values)
+    [row] = await sql(database, statement, **values)
     return row
 
 
@@ -121,7 +121,7 @@ async def open_incident(database: Database) -> None:
         )
 
 
-def watch(database: Database, zone: str = "UTC", **storage: timedelta) -> WorkerContext:
+def rollup_context(database: Database, zone: str = "UTC", **storage: timedelta) -> WorkerContext:
     """What the rolling job needs of a worker, and no more."""
     kept = {"keep_raw": timedelta(days=90), "keep_excerpts": timedelta(days=7),
             "keep_failed_excerpts": timedelta(days=30)}  # fmt: skip
@@ -146,5 +146,5 @@ def watch(database: Database, zone: str = "UTC", **storage: timedelta) -> Worker
     return cast("WorkerContext", standing_in)
 
 
-async def roll(database: Database, zone: str = "UTC", **storage: timedelta) -> None:
-    await roll_up(watch(database, zone, **storage))
+async def roll_up_database(database: Database, zone: str = "UTC", **storage: timedelta) -> None:
+    await roll_up(rollup_context(database, zone, **storage))

@@ -42,7 +42,7 @@ def command(
     )  # fmt: skip
 
 
-def called(home: Path, *arguments: str, **given: str) -> subprocess.CompletedProcess[str]:
+def run_command(home: Path, *arguments: str, **given: str) -> subprocess.CompletedProcess[str]:
     """Run one command to its end within our process, which takes a tenth of the time."""
     ended = call(arguments, home=home, **given)
     if ended.error is not None:
@@ -102,7 +102,7 @@ def rows(url: str, statement: str) -> list[tuple[Any, ...]]:
         return connection.execute(statement).fetchall()  # type: ignore[arg-type]
 
 
-class Stage:
+class ServiceProcess:
     """The simulated RAG service as a process; `play` changes its situation while it runs."""
 
     def __init__(self, situation: str, *, pace: float) -> None:
@@ -124,8 +124,8 @@ class Stage:
 
 
 @contextmanager
-def service(situation: str = "healthy", *, pace: float = 1.0) -> Iterator[Stage]:
-    stage = Stage(situation, pace=pace)
+def service(situation: str = "healthy", *, pace: float = 1.0) -> Iterator[ServiceProcess]:
+    stage = ServiceProcess(situation, pace=pace)
     try:
         yield stage
     finally:

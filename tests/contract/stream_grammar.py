@@ -42,7 +42,7 @@ STREAM = re.compile(r"pppc?(?:(?:k?t)*(?:ks?d|e)|(?:k?t)*x)")
 
 
 @dataclass(frozen=True)
-class Heard:
+class ParsedStream:
     """A body that follows the grammar: its shape, its text, its last number, its data."""
 
     shape: str
@@ -69,7 +69,7 @@ def get(target: str, *headers: str, method: str = "GET", body: bytes = b"") -> b
     return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
 
 
-def asking(query: str, *headers: str) -> bytes:
+def question_request(query: str, *headers: str) -> bytes:
     return get(f"/bali-zero/chat-stream?query={quote(query)}", *headers)
 
 
@@ -80,7 +80,7 @@ def split(received: bytes) -> tuple[int, dict[str, str], bytes]:
     return int(status.split(" ")[1]), dict(line.split(": ", 1) for line in lines), body
 
 
-def parse(received: bytes) -> Heard:
+def parse(received: bytes) -> ParsedStream:
     """Judge a stream by every byte; raises AssertionError where it breaks the grammar."""
     head = HEAD.match(received)
     assert head, received[:400]
@@ -97,7 +97,7 @@ def parse(received: bytes) -> Heard:
             data.append(reported)
     shape += "" if ended else "x"
     assert STREAM.fullmatch(shape), shape
-    return Heard(shape, "".join(texts), number, data)
+    return ParsedStream(shape, "".join(texts), number, data)
 
 
 def kind(block: str) -> tuple[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Notices that the tests of notifiers send, and the secrets that must not be shown."""
+"""Notices for the tests of notifiers, and the secrets that must not be shown."""
 
 from datetime import UTC, datetime
 from uuid import UUID

@@ -1,11 +1,11 @@
-"""A database with a history: one target, asked by schedule, with a fallback and a gap."""
+"""A database with a history: one target, probed by schedule, with a fallback and a gap."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from monitor.domain import Identity, Incident, Observation, Outcome, StampSource
 from monitor.storage import Database, incident_rows, observations
-from tests.facts import HAIKU, LLAMA, observation
+from tests.example_data import HAIKU, LLAMA, observation
 
 QUERIES = {"hi": 600.0, "kbli": 900.0}
 FELL, GONE, FAILED, LATE = 4, 9, 5, 7  # hours ago, of each 24
@@ -52,7 +52,9 @@ def _one(slot: datetime, query: str, ttft_ms: float, *, ago: int, first: bool) -
     )  # fmt: skip
 
 
-async def seed(database: Database, *, hours: int, every: timedelta = timedelta(minutes=10)) -> None:
+async def seed_history(
+    database: Database, *, hours: int, every: timedelta = timedelta(minutes=10)
+) -> None:
     """Fill a migrated database with the history up to now, and one incident that is over."""
     now = datetime.now(UTC)
     slot = datetime.fromtimestamp(now.timestamp() // 600 * 600, UTC)
