@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from monitor import __version__, identity
-from monitor.cli.check_details import coverage, sentences, suspicions
+from monitor.cli.detection_summary import coverage, sentences, suspicions
 from monitor.cli.output import progress
 from monitor.cli.startup import BAD_INPUT, FAILED, configuration, database_url, stop
 from monitor.cli.startup import unreachable as out_of_reach

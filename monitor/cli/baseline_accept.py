@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from monitor.cli.baseline import chosen_target, in_database, print_line
-from monitor.cli.check_details import suspicions
+from monitor.cli.detection_summary import suspicions
 from monitor.cli.startup import BAD_INPUT, configuration, stop
 from monitor.domain import Target
 from monitor.identity.fingerprint.features import AnswerText

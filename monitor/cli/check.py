@@ -16,8 +16,9 @@ from itertools import chain
 from typing import TypeVar
 
 from monitor import identity, notifications
-from monitor.cli import check_details, surroundings
-from monitor.cli.check_details import CheckLine, coverage, nothing_stored
+from monitor.cli import check_details, provider_checks, surroundings
+from monitor.cli.check_details import CheckLine
+from monitor.cli.detection_summary import coverage, nothing_stored
 from monitor.cli.startup import FAILED, configuration, database_and_psql, named, unreachable
 from monitor.config import Settings
 from monitor.dialects import dialect_of
@@ -209,8 +210,8 @@ async def _outside(
         _each(_target, settings.targets.values()),
         _each(partial(check_details.page, settings), settings.health),
         _each(_channel, settings.channels.values()),
-        _listed(check_details.accounts(settings.environment)),
-        _listed(check_details.prices(_known(used), settings.environment)),
+        _listed(provider_checks.accounts(settings.environment)),
+        _listed(provider_checks.prices(_known(used), settings.environment)),
     )
     lines = [*targets, *(_request(target, settings) for target in settings.targets.values())]
     lines += [*pages, *chain.from_iterable(channels), *check_details.unheard(settings)]

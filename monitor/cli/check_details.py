@@ -1,49 +1,31 @@
 """The lines of `monitor check`: one item each, with its state."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from monitor import identity
 from monitor.accounts import ACCOUNTS
-from monitor.accounts.openrouter import OpenRouterAccount, price_list
 from monitor.cli.output import same_answers
-from monitor.config import Environment, Settings
+from monitor.config import Settings
 from monitor.config.config_errors import suggestion
 from monitor.domain import (
     ALL,
-    AccountReading,
-    AccountState,
     Query,
     Subject,
     Target,
-    TryLater,
     Unpriced,
     lasting,
-    usd_text,
 )
 from monitor.health_page import statement
-from monitor.identity.fingerprint.profile import DetectionCoverage
 from monitor.identity.token_counts.counts import SOURCE as TOKEN_COUNT
 from monitor.notifications import ChannelFilter
-from monitor.pricing.price_table import Price
-from monitor.pricing.published import PriceDifference, differences
 from monitor.probing.fetch import fetch
 from monitor.redaction import shown
 from monitor.rules import RULES, DeliveryBacklog, Rule, SpendRule, TtftRule, rule_of
-from monitor.storage import (
-    Connection,
-    baseline_answers,
-    fingerprints,
-    incident_rows,
-    observations,
-)
 from monitor.storage.baseline_answers import PromptSizes
-from monitor.worker.account_polling import configured, page_headers, providers
-from monitor.worker.identity_memory import profiled
+from monitor.worker.account_polling import page_headers, providers
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,56 +39,6 @@ class CheckLine:
     def __str__(self) -> str:
         mark = {True: "ok     ", None: "warning", False: "FAULT  "}[self.good]
         return f"{mark} {self.what}: {self.says}"
-
-
-# What can be detected about a target's model, and current suspicions, in sentences.
-
-
-NO_BASELINE = "no baseline is captured"
-
-
-async def coverage(connection: Connection, target: Target) -> DetectionCoverage:
-    """What the epoch in force and the stored answers make detectable."""
-    discloses = await observations.discloses(connection, target.name)
-    state = await fingerprints.state(connection, target.name)
-    if state is None:
-        return DetectionCoverage(
-            target=target, profile=None, reason=NO_BASELINE, discloses=discloses
-        )
-    answers = await baseline_answers.answers(connection, state.epoch, target.queries)
-    profile, reason = profiled(state.epoch, answers)
-    return DetectionCoverage(target=target, profile=profile, reason=reason, discloses=discloses)
-
-
-def nothing_stored(target: Target) -> DetectionCoverage:
-    """What is detectable before anything was stored."""
-    return DetectionCoverage(target=target, profile=None, reason=NO_BASELINE, discloses=None)
-
-
-def sentences(found: DetectionCoverage) -> Iterator[str]:
-    """What is detected, then what is not."""
-    if detected := list(found.detected()):
-        yield "detected:"
-        yield from (f"  {sentence}" for sentence in detected)
-    if gaps := list(found.gaps()):
-        yield "not detected yet:"
-        yield from (f"  {sentence}" for sentence in gaps)
-
-
-async def suspicions(connection: Connection, target: Target) -> list[str]:
-    """One sentence for each open incident that suggests another model is answering."""
-    found = []
-    suspecting = [name for name, rule in RULES.items() if rule.suspects_model]
-    for incident in await incident_rows.open_ones(connection, target.name, suspecting):
-        grouped = f", reported with {incident.part_of[0]}" if incident.part_of else ""
-        since = incident.since or incident.opened_at
-        found.append(
-            f"incident #{incident.announced_as or incident.number} ({incident.rule}{grouped}) is "
-            f"open since {since:%Y-%m-%d %H:%M} UTC: another model may be answering. Check the "
-            "provider's key and the routing first; `monitor baseline capture "
-            f"{target.name} --model NAME` stores its answers under its own name"
-        )
-    return found
 
 
 # `monitor check`: rules without data to judge, and health pages.
@@ -393,64 +325,3 @@ def _line(what: str, query: Query, sizes: PromptSizes) -> CheckLine:
         "least what is shown unless the service reports tokens. Set prompt_tokens to the "
         "size of the whole prompt",
     )
-
-
-# `monitor check`: the state of each provider key, and prices compared with a public list.
-
-
-READ_TIMEOUT_S = 10
-LONGEST_LIST = 8_388_608  # bytes; a list of several hundred models is half a megabyte
-
-
-async def accounts(environment: Environment) -> AsyncIterator[CheckLine]:
-    """A line for each account whose key is set. A rejected key is an error."""
-    found = list(configured(environment))
-    readings = await asyncio.gather(*(account.read(datetime.now(UTC)) for account in found))
-    for account, reading in zip(found, readings, strict=True):
-        yield CheckLine(f"account {account.name}", _good(reading), _key_status(reading))
-
-
-def _good(reading: AccountReading) -> bool | None:
-    refused = reading.state in (AccountState.REJECTED, AccountState.OUT_OF_CREDIT)
-    return False if refused else True if reading.state is AccountState.OK else None
-
-
-def _key_status(reading: AccountReading) -> str:
-    if reading.state is not AccountState.OK:
-        return reading.detail or reading.state.value
-    reported = ["the key is accepted"]
-    if reading.spent_today_usd is not None:
-        reported.append(f"{usd_text(reading.spent_today_usd)} spent today (UTC)")
-    if reading.remaining_usd is not None:
-        reported.append(f"{usd_text(reading.remaining_usd)} left")
-    if reading.expires_at is not None:
-        reported.append(f"expires {reading.expires_at:%Y-%m-%d %H:%M} UTC")
-    return ", ".join(reported)
-
-
-async def prices(used: Sequence[Price], environment: Environment) -> AsyncIterator[CheckLine]:
-    """A warning for each rate in use that differs from OpenRouter's own list."""
-    listed = await price_list(
-        partial(fetch, timeout_s=READ_TIMEOUT_S, max_bytes=LONGEST_LIST),
-        at=datetime.now(UTC),
-        base_url=environment.account_url(OpenRouterAccount),
-    )
-    if isinstance(listed, TryLater):
-        yield CheckLine("price list", True, f"OpenRouter's list was not compared: {listed.reason}")
-        return
-    found = differences(used, listed, same=identity.same)
-    for line in _different(found):
-        yield line
-    if not found:
-        yield CheckLine("price list", True, "OpenRouter's list has the same rates")
-
-
-def _different(found: Sequence[PriceDifference]) -> Iterator[CheckLine]:
-    for item in found:
-        start = f" from {item.prompt_tokens} prompt tokens on" if item.prompt_tokens else ""
-        yield CheckLine(
-            f"price of {item.price.model}",
-            None,
-            f"{item.rate}{start} is ${item.ours} in "
-            f"{item.price.source}, ${item.theirs} in OpenRouter's list",
-        )

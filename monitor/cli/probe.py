@@ -11,15 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from monitor import __version__, identity
-from monitor.cli.output import (
-    ProgressCallback,
-    answer_lines,
-    as_json,
-    explanation,
-    hint,
-    progress,
-    show,
-)
+from monitor.cli.output import ProgressCallback, answer_lines, as_json, progress, show
 from monitor.cli.run import run_async
 from monitor.cli.startup import (
     BAD_INPUT,
@@ -29,6 +21,7 @@ from monitor.cli.startup import (
     stop,
     unreachable,
 )
+from monitor.cli.stream_explanation import explanation, hint
 from monitor.config import Settings
 from monitor.dialects import dialect_of, read
 from monitor.domain import (

@@ -16,14 +16,10 @@ from pydantic import ValidationError
 
 from monitor.config.compile import (
     channels,
-    document,
-    file_named,
     health_pages,
-    overlay,
     price_faults,
     rules,
     silence_faults,
-    source,
     targets,
     without_faults,
 )
@@ -39,6 +35,7 @@ from monitor.config.environment import (
     target_secrets,
 )
 from monitor.config.file_schema import ConfigFile
+from monitor.config.toml_document import document, file_named, overlay, source
 from monitor.config.value_kinds import bare, fields_normalized
 from monitor.domain import Target
 from monitor.health_page import HealthPage

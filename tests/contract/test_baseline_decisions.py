@@ -21,7 +21,7 @@ from monitor.__main__ import app
 from monitor.cli import baseline, baseline_accept
 from monitor.cli.baseline import show
 from monitor.cli.check import _covered
-from monitor.cli.check_details import coverage, nothing_stored, suspicions
+from monitor.cli.detection_summary import coverage, nothing_stored, suspicions
 from monitor.config import load
 from monitor.domain import ClaimKind, Evidence, Identity, Incident, Target
 from monitor.identity.fingerprint.features import AnswerText

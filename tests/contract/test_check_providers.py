@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from monitor import identity
-from monitor.cli import check_details
+from monitor.cli import provider_checks
 from monitor.domain import Unpriced
 from monitor.pricing.book import price_book
 from monitor.pricing.price_table import Price
@@ -26,13 +26,13 @@ async def accounts(home: Path, reported: bytes, **keys: str) -> list[str]:
     async with provider(reported) as served:
         given = {"OPENROUTER_BASE_URL": served.address, "ANTHROPIC_BASE_URL": served.address}
         environment = settings(home, **given, **keys).environment
-        return [str(line) async for line in check_details.accounts(environment)]
+        return [str(line) async for line in provider_checks.accounts(environment)]
 
 
 async def prices(home: Path, reported: bytes, *used: Price) -> list[str]:
     async with provider(reported) as served:
         environment = settings(home, OPENROUTER_BASE_URL=served.address).environment
-        return [str(line) async for line in check_details.prices(used, environment)]
+        return [str(line) async for line in provider_checks.prices(used, environment)]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ async def test_prices_that_agree_are_said_to(tmp_path: Path) -> None:
 async def test_a_list_that_cannot_be_had_is_no_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reported: bytes, reason: str
 ) -> None:
-    monkeypatch.setattr(check_details, "READ_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(provider_checks, "READ_TIMEOUT_S", 0.3)
     haiku = price("anthropic/claude-haiku-4-5", input="1.00", output="5.00")
     [line] = await prices(tmp_path, reported, haiku)
     assert line == f"ok      price list: OpenRouter's list was not compared: {reason}"

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.cli.output import FIRST_EVENTS, LAST_EVENTS, explanation, hint
+from monitor.cli.stream_explanation import FIRST_EVENTS, LAST_EVENTS, explanation, hint
 from monitor.dialects import dialect_of, read
 from tests.example_transcripts import target, transcript
 

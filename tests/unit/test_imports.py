@@ -154,6 +154,29 @@ def test_no_module_name_stands_in_two_rooms() -> None:
     assert not {name: sorted(paths) for name, paths in own.items() if len(paths) > 1}
 
 
+LONGEST = 400  # lines of a module. Source: docs/adr/0021-size.md
+# These modules are longer. A line is removed when its module is split; none is added.
+LONGER = {
+    "__main__.py": 700,  # declares every command and its options
+    "cli/compare_command.py": 450,
+    "rules/ttft.py": 450,
+    "storage/fingerprints.py": 430,
+    "storage/report_tables.py": 460,
+    "storage/tables.py": 600,
+    "worker/scheduler.py": 560,
+}
+
+
+def test_no_module_is_longer_than_its_limit() -> None:
+    counted = {
+        path.relative_to(PACKAGE).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for path in PACKAGE.rglob("*.py")
+    }
+    over = {name: n for name, n in counted.items() if n > LONGER.get(name, LONGEST)}
+    assert over == {}, f"split these by nouns: the limit is {LONGEST} lines"
+    assert {name for name in LONGER if counted.get(name, 0) <= LONGEST} == set(), "remove these"
+
+
 def test_each_library_of_the_table_is_used_by_its_room() -> None:
     """A library that nobody imports, or whose room is gone, leaves no line behind."""
     used = defaultdict(set)
