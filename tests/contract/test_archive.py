@@ -26,9 +26,9 @@ from monitor.domain import Identity, IdentityJudgement, Unpriced
 from monitor.storage import Database, observations, schema
 from monitor.storage.rederive import DerivedJudgement, rewrite
 from tests.contract.cli import run as command
-from tests.contract.past import EIGHT, add, ask, asked, fell, run, yesterday
+from tests.contract.open_context import CONFIGURATION
+from tests.contract.past_day import EIGHT, day_rows, fell_at, row_at, run, sql, store
 from tests.contract.test_roles import plain
-from tests.contract.watching import CONFIGURATION
 
 HALF = timedelta(minutes=30)
 HOURS = {EIGHT + timedelta(hours=n): count for n, count in ((0, 4), (2, 4), (3, 4), (4, 1))}
@@ -68,8 +68,8 @@ def names(folder: Path, pattern: str) -> list[str]:
 async def test_duckdb_reads_every_row_of_past_hours_with_exact_money_and_instants(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    await add(database, *yesterday())
-    await add(database, asked(datetime.now(UTC), "now"))
+    await store(database, *day_rows())
+    await store(database, row_at(datetime.now(UTC), "now"))
     assert updated(database_url, tmp_path) == len(HOURS)
     counted = query(tmp_path, "SELECT day, hour, count(*) FROM rows GROUP BY ALL ORDER BY ALL")
     assert [(str(day), int(hour), n) for day, hour, n in counted] == [
@@ -91,7 +91,7 @@ async def test_duckdb_reads_every_row_of_past_hours_with_exact_money_and_instant
 async def test_pyarrow_reads_the_folder_and_no_excerpt_is_in_it(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    await add(database, asked(EIGHT, answer_excerpt="a secret of the user"))
+    await store(database, row_at(EIGHT, answer_excerpt="a secret of the user"))
     updated(database_url, tmp_path)
     found = parquet.read_table(tmp_path)
     assert found.num_rows == 1
@@ -104,7 +104,7 @@ async def test_pyarrow_reads_the_folder_and_no_excerpt_is_in_it(
 async def test_a_second_look_writes_nothing_and_a_lost_state_is_found_again(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    await add(database, *yesterday())
+    await store(database, *day_rows())
     updated(database_url, tmp_path)
     before = files(tmp_path)
     assert updated(database_url, tmp_path) == 0
@@ -116,11 +116,11 @@ async def test_a_second_look_writes_nothing_and_a_lost_state_is_found_again(
 async def test_a_late_row_writes_its_hour_again_as_a_whole(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    await add(database, *yesterday())
+    await store(database, *day_rows())
     updated(database_url, tmp_path)
     before = files(tmp_path)
-    late = asked(EIGHT + timedelta(minutes=1), "late")
-    earlier = asked(EIGHT - timedelta(hours=3), "an hour without a file")
+    late = row_at(EIGHT + timedelta(minutes=1), "late")
+    earlier = row_at(EIGHT - timedelta(hours=3), "an hour without a file")
     async with database.begin() as connection:
         await observations.add(connection, [late, earlier])
     assert updated(database_url, tmp_path) == 2
@@ -136,9 +136,9 @@ async def test_a_late_row_writes_its_hour_again_as_a_whole(
 async def test_rows_that_are_derived_again_are_written_again(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    await add(database, *yesterday())
+    await store(database, *day_rows())
     updated(database_url, tmp_path)
-    [(slot, id_)] = await ask(
+    [(slot, id_)] = await sql(
         database, "SELECT slot, id FROM observations ORDER BY slot, id LIMIT 1"
     )
     judged = IdentityJudgement(Identity.UNKNOWN, None, 0.5, (), "nothing names it")
@@ -154,7 +154,7 @@ async def test_rows_that_are_derived_again_are_written_again(
 async def test_rows_that_retention_deleted_stay_when_their_hour_is_written_again(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    await add(database, *yesterday())
+    await store(database, *day_rows())
     updated(database_url, tmp_path)
     async with database.begin() as connection:
         await run(connection, "DELETE FROM observations WHERE query = 'kbli'")
@@ -169,7 +169,7 @@ async def test_rows_that_retention_deleted_stay_when_their_hour_is_written_again
 async def test_an_archive_of_an_earlier_version_gets_new_columns_and_keeps_old_ones(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    await add(database, *yesterday())
+    await store(database, *day_rows())
     updated(database_url, tmp_path)
     path = hour_file(tmp_path, EIGHT)
     before = parquet.ParquetFile(path).read()
@@ -194,10 +194,10 @@ async def test_groups_of_rows_are_written_as_they_are_read(
     database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archiving, "PAGES_A_GROUP", 1)
-    await add(database, *(asked(EIGHT, f"q{n}") for n in range(1_200)))
+    await store(database, *(row_at(EIGHT, f"q{n}") for n in range(1_200)))
     updated(database_url, tmp_path)
     assert parquet.ParquetFile(hour_file(tmp_path, EIGHT)).num_row_groups == 2
-    await add(database, asked(EIGHT + HALF))
+    await store(database, row_at(EIGHT + HALF))
     async with database.begin() as connection:
         await run(
             connection, "UPDATE observations SET derived_at = now() WHERE slot = :at", at=EIGHT
@@ -209,9 +209,9 @@ async def test_groups_of_rows_are_written_as_they_are_read(
 async def test_since_limits_a_new_archive(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    await add(database, asked(EIGHT), asked(EIGHT - timedelta(days=9)))
+    await store(database, row_at(EIGHT), row_at(EIGHT - timedelta(days=9)))
     archive(database_url, tmp_path, since=timedelta(days=7)).catch_up()
-    await add(database, asked(EIGHT - timedelta(days=9), "late"))
+    await store(database, row_at(EIGHT - timedelta(days=9), "late"))
     async with database.begin() as connection:
         await run(connection, "UPDATE observations SET recorded_at = now()")
     archive(database_url, tmp_path, since=timedelta(days=30)).catch_up()
@@ -234,7 +234,7 @@ async def test_a_damaged_file_is_kept_aside_and_written_again(
     capsys: pytest.CaptureFixture[str],
     damage: Callable[[bytes], bytes],
 ) -> None:
-    await add(database, *yesterday())
+    await store(database, *day_rows())
     updated(database_url, tmp_path)
     path = hour_file(tmp_path, EIGHT)
     damaged = damage(path.read_bytes())
@@ -263,7 +263,7 @@ def small_disk(most: int) -> Iterator[None]:
 async def test_a_full_disk_leaves_nothing_behind_and_is_tried_again(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    await add(database, *yesterday())
+    await store(database, *day_rows())
     made = archive(database_url, tmp_path)
     with small_disk(2_000), pytest.raises(OSError, match="large"):
         made.catch_up()
@@ -310,7 +310,7 @@ async def test_a_kill_at_any_line_loses_nothing_and_writes_nothing_twice(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     """Killed at one line after another; the next process continues in the same folder."""
-    await add(database, *yesterday())
+    await store(database, *day_rows())
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     ended = await asyncio.to_thread(
         subprocess.run,
@@ -330,7 +330,7 @@ def settings_in(home: Path) -> None:
 async def test_the_reader_role_may_follow_once(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    await add(database, *yesterday())
+    await store(database, *day_rows())
     schema.ensure(database_url)
     async with database.begin() as connection:
         await connection.execute(text("ALTER ROLE monitor_reader LOGIN"))
@@ -346,7 +346,7 @@ async def test_the_reader_role_may_follow_once(
 async def test_sigterm_ends_it_cleanly_and_only_one_process_writes(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    await add(database, *yesterday())
+    await store(database, *day_rows())
     settings_in(tmp_path)
     await asyncio.to_thread(followed_until_sigterm, database_url, tmp_path, tmp_path / "archive")
     assert json.loads((tmp_path / "archive/_archive.json").read_text())["version"] == 1
@@ -414,7 +414,7 @@ async def test_a_damaged_state_says_what_to_delete(
 async def test_an_hour_with_rows_by_haiku_and_llama_keeps_their_order(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    await add(database, fell(EIGHT + HALF), asked(EIGHT), asked(EIGHT + HALF, "kbli"))
+    await store(database, fell_at(EIGHT + HALF), row_at(EIGHT), row_at(EIGHT + HALF, "kbli"))
     updated(database_url, tmp_path)
     rows = parquet.ParquetFile(hour_file(tmp_path, EIGHT)).read().to_pylist()
     assert [(row["slot"], row["id"]) for row in rows] == sorted(

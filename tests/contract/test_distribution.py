@@ -37,16 +37,16 @@ from monitor.worker import (
     status_pages,
 )
 from monitor.worker.context import WorkerContext
-from tests.contract.past import add, yesterday
-from tests.contract.provider import provider, reply
+from tests.case_tables import each
+from tests.contract.open_context import CONFIGURATION, deliver, open_context
+from tests.contract.past_day import day_rows, store
+from tests.contract.provider_api import provider, reply
 from tests.contract.test_polling import KEY, keys
 from tests.contract.test_probe_budget import nothing
 from tests.contract.test_probe_transactions import baseline
 from tests.contract.test_workers import BROKEN, GOOD, Service, turning
-from tests.contract.watching import CONFIGURATION, deliver, watching
 from tests.distribution import COLUMN, Catalogue, unfiltered
-from tests.e2e.rig import rows
-from tests.tables import each
+from tests.e2e.worker_process import rows
 
 FILE = "deploy/citus.sql"
 DDL = (Path(__file__).parents[2] / FILE).read_text(encoding="utf-8")
@@ -279,13 +279,13 @@ TWO = CONFIGURATION + CONFIGURATION.replace("targets.rag", "targets.other").lstr
 async def worked(database: Database, home: Path, service: Service) -> None:
     """A day of a worker: two targets, an incident and its end, rollups, retention, a digest."""
     await baseline(database)
-    await add(database, *yesterday())
+    await store(database, *day_rows())
     path = home / "monitor.toml"
     path.write_text(TWO.format(url=service.url))
     async with provider(reply(200, KEY)) as openrouter:
         environ = {"MONITOR_CONFIG": str(path), "SERVICE_KEY": "canary-key-4711"}
         configured = load(environ | keys(openrouter.address))
-        async with watching(configured, database, ConsoleNotifier(io.StringIO())) as context:
+        async with open_context(configured, database, ConsoleNotifier(io.StringIO())) as context:
             await jobs(context, service)
 
 
