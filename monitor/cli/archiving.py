@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -255,10 +256,15 @@ class HourArchive:
             stored(), _rows(before, schema.names), lambda row: (row[slot], str(row[key]))
         )
         with self._parquet.files.ParquetWriter(file, schema, compression="zstd") as writer:
-            for group in _groups(rows):
-                batches = [self._parquet.batch(fields, page) for page in group]
+            batches = []
+            for page in _pages(rows):
+                batches.append(self._parquet.batch(fields, page))
+                count += len(page)
+                if len(batches) == PAGES_A_GROUP:
+                    writer.write_table(self._parquet.arrow.Table.from_batches(batches, schema))
+                    batches = []
+            if batches:
                 writer.write_table(self._parquet.arrow.Table.from_batches(batches, schema))
-                count += sum(batch.num_rows for batch in batches)
             writer.add_key_value_metadata({_SIGNATURE.decode(): str(signature)})
         return count
 
@@ -308,22 +314,9 @@ def _merged(
             yield row
 
 
-def _groups(rows: Iterator[tuple[Any, ...]]) -> Iterator[list[list[tuple[Any, ...]]]]:
-    """Pages of rows, several at a time."""
-    group: list[list[tuple[Any, ...]]] = []
-    page: list[tuple[Any, ...]] = []
-    for row in rows:
-        page.append(row)
-        if len(page) == PAGE:
-            group.append(page)
-            page = []
-            if len(group) == PAGES_A_GROUP:
-                yield group
-                group = []
-    if page:
-        group.append(page)
-    if group:
-        yield group
+def _pages(rows: Iterator[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
+    while page := list(islice(rows, PAGE)):
+        yield page
 
 
 def _replace(path: Path, fill: Callable[[Any], int]) -> int:

@@ -161,7 +161,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LOOK = text("""
     SELECT at.now, date_trunc('hour', at.now - interval '10 minutes', 'UTC')
     FROM (SELECT CASE WHEN pg_is_in_recovery()
-        THEN coalesce(pg_last_xact_replay_timestamp(), '-infinity') ELSE now() END AS now) AS at
+        THEN coalesce(pg_last_xact_replay_timestamp(), 'epoch') ELSE now() END AS now) AS at
 """)
 # A transaction that began before a look may commit after it, but never as late as this.
 _CHANGED = text("""
