@@ -471,6 +471,8 @@ class Worker:
         polls = asyncio.gather(
             *(polling.poll() for polling in self._reactions), return_exceptions=True
         )
+        # A cancelled gathering is logged as an error, unless somebody looks at its exception.
+        polls.add_done_callback(lambda done: done.cancelled() or done.exception())
         leaving = asyncio.ensure_future(self.context.state.leaving.wait())
         try:
             await asyncio.wait((polls, leaving), return_when=asyncio.FIRST_COMPLETED)

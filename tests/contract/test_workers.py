@@ -1,6 +1,7 @@
 """Several workers on one database, and one that is killed where it hurts most."""
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import text
@@ -21,6 +23,7 @@ from monitor.simulator.slack_server import Message, SlackServer
 from monitor.storage import Database, observations
 from monitor.worker import evaluation, probe_round
 from monitor.worker.context import WorkerContext
+from monitor.worker.scheduler import Worker
 from tests.contract.open_context import deliver, open_context, settings
 from tests.contract.test_probe_budget import nothing
 from tests.e2e.worker_process import rows
@@ -207,3 +210,20 @@ async def test_killed_with_the_lease_in_its_hands_another_sends_it_once(
         ("w1", fence)
     ]
     assert rows(database_url, "SELECT count(*) FROM incidents WHERE rule = 'down'") == [(1,)]
+
+
+async def test_a_poll_for_reactions_that_a_stop_interrupts_is_no_error(
+    database: Database, tmp_path: Path
+) -> None:
+    noted: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, what: noted.append(what))
+    async with open_context(settings(tmp_path), database) as context:
+        one = Worker(context)
+        one._reactions = [SimpleNamespace(poll=asyncio.Event().wait)]  # type: ignore[list-item]
+        polling = asyncio.create_task(one._answers())
+        await asyncio.sleep(0)
+        context.state.leaving.set()
+        await polling
+        await asyncio.sleep(0)
+        gc.collect()
+    assert noted == []

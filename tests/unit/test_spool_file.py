@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.domain import Observation
@@ -83,96 +82,6 @@ def test_a_damaged_byte_costs_one_observation_at_most_and_is_noticed(data: st.Da
 def test_any_bytes_at_all_are_read_without_an_error(junk: bytes) -> None:
     found = spool_file.parse(junk + held([7]))
     assert ids(found.waiting) == [7]
-
-
-OPERATION = st.one_of(
-    st.tuples(st.just("append"), st.integers(1, 3)),
-    st.tuples(st.just("remove"), st.integers(1, 4)),
-    st.tuples(st.just("crash within append"), st.floats(0, 1)),
-    st.tuples(st.just("crash"), st.none()),
-    st.tuples(st.just("disk full"), st.floats(0, 1)),
-)
-
-
-class Model:
-    """A queue that never fails, beside the file of one process after another."""
-
-    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
-        self.folder, self.patch = folder, patch
-        self.file = SpoolFile(folder)
-        self.waiting: list[int] = []
-        self.next = 0
-
-    def write(self) -> None:
-        new = [(n, numbered(n)) for n in self.waiting if n > self.file.newest]
-        done = (self.waiting[0] if self.waiting else self.next) - 1
-        self.file.write(new, done=done)
-
-    def append(self, count: int) -> None:
-        self.waiting += range(self.next, self.next + count)
-        self.next += count
-        self.write()
-
-    def remove(self, count: int) -> None:
-        del self.waiting[:count]
-        self.write()
-
-    def torn(self, share: float) -> None:
-        """The next write stops in the middle, as when the disk is full."""
-
-        def pwrite(fd: int, data: memoryview, offset: int) -> int:
-            real(fd, bytes(data)[: int(len(data) * share)], offset)
-            raise OSError(28, "No space left on device")
-
-        real = os.pwrite
-        with self.patch.context() as patch:
-            patch.setattr(os, "pwrite", pwrite)
-            self.next += 1
-            self.waiting.append(self.next - 1)
-            with pytest.raises(OSError, match="No space"):
-                self.write()
-
-    def crash(self, *, unsure: int | None = None) -> None:
-        """The process is gone: its locks, too. The next one takes over what waits."""
-        for _, fd in (*self.file._former, *([self.file._held] if self.file._held else [])):
-            os.close(fd)
-        self.file = SpoolFile(self.folder)
-        found: dict[int, None] = {}
-        for path in self.file.others():
-            taken = self.file.take(path)
-            assert taken is not None
-            found |= dict.fromkeys(ids(taken.contents.waiting))
-            os.close(taken.held[1])
-            path.unlink()
-        if unsure is not None and unsure not in found:
-            self.waiting.remove(unsure)
-        assert list(found) == self.waiting
-        self.write()
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(OPERATION, max_size=25))
-def test_nothing_is_lost_doubled_or_reordered_whenever_it_crashes(
-    operations: list[tuple[str, float]],
-) -> None:
-    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda fd: None)  # slow, and a test cannot pull the plug
-        model = Model(Path(folder), patch)
-        for name, amount in operations:
-            match name:
-                case "append":
-                    model.append(int(amount))
-                case "remove":
-                    model.remove(int(amount))
-                case "crash within append":
-                    model.torn(amount)
-                    model.crash(unsure=model.next - 1)
-                case "disk full":
-                    model.torn(amount)
-                    model.write()
-                case _:
-                    model.crash()
-        model.crash()
 
 
 def test_files_are_for_their_owner_alone_and_go_when_nothing_waits(tmp_path: Path) -> None:
