@@ -35,6 +35,8 @@ SCENARIOS: dict[str, tuple[scenarios.Disturbance, str]] = {
 }
 SEVERAL = ("calm", "kills")  # run once for each size of team
 DISK_MIB = 400
+COLUMNS = ("kills", "pauses", "slots", "missed", "probes", "rows", "lost in flight", "twice",
+           "late", "latest, s", "incidents", "messages", "marked repeats")  # fmt: skip
 
 
 async def run(name: str, workers: int, load: Load, seed: int, home: Path) -> Findings | None:
@@ -65,9 +67,7 @@ async def run(name: str, workers: int, load: Load, seed: int, home: Path) -> Fin
 def shown(name: str, workers: int, found: Findings, team: Team) -> Findings:
     """Print a run as a row of a table, and each invariant that does not hold."""
     figures = found.figures
-    columns = ("kills", "pauses", "slots", "missed", "probes", "rows", "lost in flight",
-               "late", "latest, s", "incidents", "messages", "marked repeats")  # fmt: skip
-    cells = " | ".join(f"{figures.get(column, 0):g}" for column in columns)
+    cells = " | ".join(f"{figures.get(column, 0):g}" for column in COLUMNS)
     print(f"| {name} | {workers} | {cells} | {len(found.broken)} |", flush=True)
     for broken in found.broken:
         print(f"  BROKEN {name}, {workers} workers: {broken}", flush=True)
@@ -79,9 +79,8 @@ def shown(name: str, workers: int, found: Findings, team: Team) -> Findings:
 
 async def main(given: argparse.Namespace) -> int:
     load = Load(targets=given.targets, every_s=given.every, slots=given.slots)
-    print("| scenario | workers | kills | pauses | slots | missed | probes | rows | lost in flight "
-          "| late | latest, s | incidents | messages | marked repeats | broken |")  # fmt: skip
-    print("| --- |" + " --- |" * 14, flush=True)
+    print(f"| scenario | workers | {' | '.join(COLUMNS)} | broken |")
+    print("| --- |" + " --- |" * (len(COLUMNS) + 2), flush=True)
     broken, began = 0, time.monotonic()
     for name in given.scenario or SCENARIOS:
         for workers in given.workers if name in SEVERAL else (2,):

@@ -58,8 +58,13 @@ def stored(url: str) -> Stored:
         )  # fmt: skip
 
 
-def judged(team: Team, url: str, *, every_s: float, began: float, ended: float) -> Findings:
-    """Everything that must hold at the end of a run, when all is well again."""
+def judged(
+    team: Team, url: str, *, every_s: float, began: float, ended: float, outages: bool
+) -> Findings:
+    """Everything that must hold at the end of a run, when all is well again.
+
+    `outages`: the database was away at times.
+    """
     held, findings = stored(url), Findings()
     findings.figures = {
         "slots": len(held.slots),
@@ -70,7 +75,7 @@ def judged(team: Team, url: str, *, every_s: float, began: float, ended: float) 
         "pauses": sum(len(life.pauses) for life in team.lives),
     }
     findings.broken += doubled(held)
-    findings.broken += lost(team, held, findings.figures)
+    findings.broken += lost(team, held, every_s, findings.figures, outages=outages)
     findings.broken += unserved(team, held, every_s, began, ended, findings.figures)
     findings.broken += messages(team, held, findings.figures)
     findings.broken += unsettled(held)
@@ -89,31 +94,44 @@ def doubled(held: Stored) -> Iterator[str]:
             yield f"an observation is stored {count} times: {number}"
 
 
-def lost(team: Team, held: Stored, figures: dict[str, float]) -> Iterator[str]:
-    """Every answer that was read is stored, but for what was in flight when its worker died."""
+def lost(
+    team: Team, held: Stored, every_s: float, figures: dict[str, float], *, outages: bool
+) -> Iterator[str]:
+    """Every answer that was read is stored, but for what was in flight when its worker died.
+
+    Without the database nobody knows who probes a slot: then two workers may, and one row is kept.
+    """
     have = {row[0] for row in held.observations}
     lives = {life.tag: life for life in team.lives}
-    later: dict[tuple[str, str], float] = {}  # the latest probe of a process and target
-    for asked in team.service.asked:
-        later[asked.tag, asked.target] = asked.at
-    figures["probes"] = len(team.service.asked)
-    in_flight, given_up = 0, 0
+    rounds = [row for row in held.observations if row[4] == "round"]
+    kept = {(row[1], row[3].timestamp()) for row in rounds}
+    phases: dict[str, float] = {}
+    for _, target, _, slot, _, started_at in rounds:
+        after = (started_at - slot).total_seconds()
+        phases[target] = min(phases.get(target, after), after)
+    in_flight = twice = 0
     for asked in team.service.asked:
         if asked.id in have:
             continue
-        if asked.done_at is None:
-            given_up += 1
-            continue
         life = lives[asked.tag]
-        if _in_flight(asked, life):
+        if asked.done_at is None or _in_flight(asked, life):
             in_flight += 1
+        elif (asked.target, _slot(asked, every_s, phases)) in kept:
+            twice += 1
         else:
             after = (life.killed or time.time()) - asked.done_at
             yield (
                 f"an answer is lost: {asked.target} by {asked.tag}, read {after:.1f} s before "
                 f"{'it was killed' if life.killed else 'the end'}"
             )
-    figures["lost in flight"] = in_flight + given_up
+    figures |= {"probes": len(team.service.asked), "lost in flight": in_flight, "twice": twice}
+    if twice and not outages:
+        yield f"{twice} slots were probed twice, although the database was there"
+
+
+def _slot(asked: Asked, every_s: float, phases: dict[str, float]) -> float:
+    """The slot of a probe, by when the rounds of its target begin."""
+    return (asked.at - phases.get(asked.target, 0.0) + 0.05) // every_s * every_s
 
 
 def _in_flight(asked: Asked, life: Life) -> bool:

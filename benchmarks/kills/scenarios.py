@@ -284,6 +284,9 @@ async def embedded_kills(run: Run) -> None:
             await _kill_one(run)
 
 
+OUTAGES = (restarts, frozen, failover, full_disk, embedded_kills)  # of the database
+
+
 async def _kill_one(run: Run) -> None:
     if run.running:
         run.team.kill(run.chance.choice(run.running))
@@ -353,7 +356,13 @@ async def observe(
                 await team.stop(life)
         _keep_for_later(team)
         findings = await asyncio.to_thread(
-            judged, team, url, every_s=load.every_s, began=began, ended=ended
+            judged,
+            team,
+            url,
+            every_s=load.every_s,
+            began=began,
+            ended=ended,
+            outages=disturb in OUTAGES,
         )
         for life in run.running:
             if not life.stopping:
