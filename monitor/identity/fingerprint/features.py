@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from zlib import crc32
@@ -12,7 +12,8 @@ from monitor.data_files import data_file
 
 SHORTEST = 40  # characters; a shorter answer has no measurable style
 LONGEST = 20_000  # characters that are examined
-_WORD = re.compile(r"[^\W\d_]+")
+# `e-mail`, `e.g.` and `example.com` are one word each, not the Portuguese `e` and `com`.
+_WORD = re.compile(r"[^\W_]+(?:[-.][^\W_]+)*")
 _SCRIPTS = (
     ("chinese", re.compile("[\u4e00-\u9fff]")),
     ("japanese", re.compile("[\u3040-\u30ff]")),
@@ -22,8 +23,11 @@ _SCRIPTS = (
     ("thai", re.compile("[\u0e00-\u0e7f]")),
     ("devanagari", re.compile("[\u0900-\u097f]")),
 )
-_LANGUAGES = data_file(__package__, "small_words.toml").every_set()
+_SMALL_WORDS = data_file(__package__, "small_words.toml").every_set()
+_IN_NAMES = _SMALL_WORDS["in_names"]
+_LANGUAGES = {name: words for name, words in _SMALL_WORDS.items() if name != "in_names"}
 _SCARCE = 3  # function words; with fewer the language is unknown
+_DISTINCT = 2  # of them; one word that is repeated may be a term, a name or an abbreviation
 _REFUSES = re.compile(
     r"\W*(?:i(?:'|’)?m (?:really |very )?sorry|i am sorry|sorry|i apologi[sz]e|unfortunately,? i|"
     r"i (?:can(?:no|')?t|can’t|am unable|am not able|won't)|i(?:'|’)m (?:unable|not able)|"
@@ -38,11 +42,26 @@ def language(text: str) -> str | None:
     for name, script in _SCRIPTS:
         if 5 * len(script.findall(text)) > len(text):
             return name
-    message = Counter(word.lower() for word in _WORD.findall(text))
+    message = Counter(_function_words(_WORD.findall(text)))
     found = {name: sum(message[word] for word in small) for name, small in _LANGUAGES.items()}
     best = max(found, key=lambda name: found[name])
-    candidate = max(count for name, count in found.items() if name != best)
-    return best if found[best] >= _SCARCE and found[best] > candidate else None
+    lead = found[best] - max(count for name, count in found.items() if name != best)
+    used = {word for word in _LANGUAGES[best] if word in message}
+    shared = {word for name, small in _LANGUAGES.items() if name != best for word in small}
+    needed = 2 if used <= shared else 1
+    certain = found[best] >= _SCARCE and len(used) >= _DISTINCT and lead >= needed
+    return best if certain else None
+
+
+def _function_words(words: Sequence[str]) -> Iterator[str]:
+    """The words that may be function words: not abbreviations in capitals, not parts of names.
+
+    `Los Angeles`, `Rio de Janeiro` and `DO` say nothing of the language around them.
+    """
+    for before, word, after in zip(("", *words), words, (*words[1:], ""), strict=False):
+        in_name = word in _IN_NAMES and before[:1].isupper() and after[:1].isupper()
+        if word == "I" or (word.islower() and not in_name):
+            yield word.lower()
 
 
 def usual_language(texts: Iterable[str]) -> str | None:
