@@ -39,6 +39,7 @@ class Sample:
     recorded_at: datetime | None = None  # when it was stored; None: as soon as it was over
     confidence: float | None = None  # of `identity`, 0 to 1; None: not stated
     tpot_ms: float | None = None  # time per output token; None unless it may be judged
+    compared: bool = True  # False: there is a baseline, but this answer is not suitable for it
     degraded: bool = False  # it has a TTFT, whose measurement was disturbed
 
     @property

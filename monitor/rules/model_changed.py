@@ -168,7 +168,8 @@ class ModelChangedRule(ShareLimits, Rule):
         """A breach over the latest n answers. `since`: when the first of them came."""
         hits = answers.hit_samples(n)
         suspected = _suspected(window, hits, since)
-        hits, n = [*hits, *suspected], n + len(suspected)
+        aside = _not_compared(window, answers.samples[-n:], hits, since)
+        hits, n = [*hits, *suspected], n + len(suspected) - aside.named
         expected = [s for s in answers.samples if s.identity is Identity.EXPECTED and s.at < since]
         model = common_name(names(expected[-1:])) or _UNNAMED
         share = len(hits) / n
@@ -179,7 +180,7 @@ class ModelChangedRule(ShareLimits, Rule):
             value=share,
             limit=self.limit,
             because=f"Answers no longer match {model} since "
-            f"{since.astimezone(UTC):%Y-%m-%d %H:%M} UTC: {_seen(hits, n)} "
+            f"{since.astimezone(UTC):%Y-%m-%d %H:%M} UTC: {_seen(hits, n, aside)} "
             f"(confidence {confidence_text(self._log_odds(hits, n))}). {_author(hits)}",
             rows=tuple(sample.id for sample in hits[:_ROWS]),
             facts=_facts(hits, expected),
@@ -187,7 +188,7 @@ class ModelChangedRule(ShareLimits, Rule):
                 what=f"answers no longer match {model}",
                 was=f"{{peak}} of the answers did not match {model} {{when}}",
                 restored=f"answers match {model} again",
-                extent=f"{share_text(len(hits), n, 'answers')} differ. {_author(hits)}",
+                extent=f"{_extent(len(hits), n, aside)} {_author(hits)}",
                 money=_cost_change(hits, expected),
                 certainty=f"{certainty_text(self._log_odds(hits, n))} that answers changed",
             ),
@@ -257,15 +258,55 @@ def _suspected(window: Window, hits: Sequence[Sample], since: datetime) -> Seque
         if since <= sample.at < min(detected)
         and sample.outcome.good
         and sample.identity is Identity.UNKNOWN
+        and sample.compared
     ]
 
 
-def _seen(hits: Sequence[Sample], n: int) -> str:
+@dataclass(frozen=True, slots=True)
+class _Aside:
+    """Answers that could not be compared with the baseline: too short, a refusal, repeated.
+
+    `named`: those that the series counts all the same, because the response names the model.
+    """
+
+    count: int = 0
+    named: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.count} {'other' if self.count == 1 else 'others'} could not be compared"
+
+
+def _not_compared(
+    window: Window, counted: Sequence[Sample], hits: Sequence[Sample], since: datetime
+) -> _Aside:
+    """They say nothing about a change of style; without one, a name alone is a comparison."""
+    if not any(hit.identity is Identity.CHANGED for hit in hits):
+        return _Aside()
+    named = sum(not s.compared and s.identity is Identity.EXPECTED for s in counted)
+    unnamed = sum(
+        not s.compared and s.identity is Identity.UNKNOWN and bool(s.outcome.good)
+        for s in window.samples
+        if s.at >= since
+    )
+    return _Aside(named + unnamed, named)
+
+
+def _extent(hits: int, n: int, aside: _Aside) -> str:
+    """The share of the compared answers that differ, and how many were not compared."""
+    compared = "compared answers" if aside.count else "answers"
+    share = share_text(hits, n, compared)
+    differ = "differs" if n == 1 else "differ"
+    return f"{share} {differ}{f'; {aside}' if aside.count else ''}."
+
+
+def _seen(hits: Sequence[Sample], n: int, aside: _Aside) -> str:
     """How many answers to how many queries differ."""
     queries = len({hit.query for hit in hits})
     to = f"{queries} queries" if queries != 1 else "1 query"
     answers, differ = ("answers", "differ") if n != 1 else ("answer", "differs")
-    return f"{len(hits)} of {n} {answers} ({len(hits) / n:.0%}) to {to} {differ}"
+    compared = "compared " if aside.count else ""
+    share = f"{len(hits)} of {n} {compared}{answers} ({len(hits) / n:.0%}) to {to} {differ}"
+    return f"{share}; {aside}" if aside.count else share
 
 
 def _author(hits: Sequence[Sample]) -> str:

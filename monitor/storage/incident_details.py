@@ -16,6 +16,7 @@ from monitor.domain import ALL
 
 LONGEST = timedelta(days=7)  # of an incident, looked at
 BEFORE = timedelta(days=1)  # looked at to compare with
+_EXCERPT = 200  # characters of a captured answer, as of the excerpt of an observation
 _EXPECTED = timedelta(days=7)  # an older answer of the expected model is not searched for
 
 
@@ -34,7 +35,11 @@ class IncidentQuery(NamedTuple):
 
 
 class AnswerExcerpts(NamedTuple):
-    """The start of an answer that belongs to an incident, and of the last expected one before."""
+    """The start of an answer that belongs to an incident, and of an expected one to compare.
+
+    `before` is a captured answer of the baseline that was in force, else the last expected answer
+    from before the round that preceded the breach: that round may already be of the new model.
+    """
 
     query: str
     now: str
@@ -62,11 +67,11 @@ async def excerpts(
 ) -> AnswerExcerpts | None:
     """Of the newest of these rows that still has its text; None where none has.
 
-    `since`: when the breach began. The answer before it is one to the same query.
+    `since`: when the breach began. The answer before it is one to the same query, if there is one.
     """
     if not rows:
         return None
-    given = {"ids": list(rows), "since": since, "oldest": since - _EXPECTED}
+    given = {"ids": list(rows), "since": since, "oldest": since - _EXPECTED, "most": _EXCERPT}
     found = (await connection.execute(_EXCERPTS, given)).one_or_none()
     return AnswerExcerpts(*found) if found else None
 
@@ -103,14 +108,42 @@ _EXCERPTS = text("""
         WHERE id = ANY(:ids) AND slot >= :oldest AND answer_excerpt IS NOT NULL
         ORDER BY started_at DESC, query LIMIT 1
     )
-    SELECT query, answer_excerpt, (
-        SELECT earlier.answer_excerpt
-        FROM observations AS earlier
-        WHERE earlier.target = latest.target AND earlier.query = latest.query
-            AND earlier.identity = 'expected' AND earlier.answer_excerpt IS NOT NULL
-            AND earlier.slot >= :oldest
-            AND earlier.started_at >= :oldest AND earlier.started_at < :since
+    , doubtful AS (
+        SELECT coalesce((
+            SELECT before.slot FROM observations AS before
+            WHERE before.target = latest.target AND before.slot >= :oldest
+                AND before.slot < breach.slot AND before.started_at < :since
+            ORDER BY before.started_at DESC LIMIT 1
+        ), breach.slot) AS slot
+        FROM latest CROSS JOIN LATERAL (
+            SELECT first.slot FROM observations AS first
+            WHERE first.target = latest.target AND first.slot >= :oldest
+                AND first.started_at >= :since
+            ORDER BY first.started_at LIMIT 1
+        ) AS breach
+    ), captured AS (
+        SELECT left(answer.text, :most) AS excerpt
+        FROM latest CROSS JOIN doubtful CROSS JOIN LATERAL (
+            SELECT epoch, model FROM identity_epochs
+            WHERE target = latest.target AND began_at < :since
+                AND (reverted_at IS NULL OR reverted_at > :since)
+            ORDER BY epoch DESC LIMIT 1
+        ) AS baseline
+        JOIN identity_answers AS answer ON answer.target = latest.target
+            AND answer.query = latest.query AND answer.epoch = baseline.epoch
+            AND answer.model = baseline.model
+        WHERE answer.verified_by = 'operator' AND answer.captured_at < doubtful.slot
+        ORDER BY answer.captured_at DESC LIMIT 1
+    ), earlier AS (
+        SELECT earlier.answer_excerpt AS excerpt
+        FROM latest CROSS JOIN doubtful
+        JOIN observations AS earlier USING (target, query)
+        WHERE earlier.identity = 'expected' AND earlier.answer_excerpt IS NOT NULL
+            AND earlier.slot >= :oldest AND earlier.slot < doubtful.slot
+            AND earlier.started_at >= :oldest
         ORDER BY earlier.started_at DESC LIMIT 1
     )
+    SELECT query, answer_excerpt,
+        coalesce((SELECT excerpt FROM captured), (SELECT excerpt FROM earlier))
     FROM latest
 """)

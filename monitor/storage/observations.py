@@ -112,6 +112,9 @@ def row(observation: Observation) -> dict[str, Any]:
 _DETECTED: ColumnElement[bool] = literal_column(
     """identity = 'changed' AND jsonb_path_exists(evidence, '$[*] ? (@.claim == "changed")')"""
 ).label("change_detected")
+_COMPARED: ColumnElement[bool] = literal_column(
+    """NOT jsonb_path_exists(evidence, '$[*] ? (@.claim == "not compared")')"""
+).label("compared")
 # The moment of a change is recorded in one row: that of the answer at which the detector passed.
 _CHANGED_SINCE: ColumnElement[datetime] = literal_column(
     """CASE WHEN observations.identity = 'changed' THEN (
@@ -139,6 +142,7 @@ _SAMPLE = (
     observations.c.cost_high_usd,
     _DETECTED,
     _CHANGED_SINCE,
+    _COMPARED,
     observations.c.error,
 )
 
@@ -364,6 +368,7 @@ def _sample(row: RowMapping | Mapping[Any, Any]) -> Sample:
         confidence=row["confidence"],
         change_detected=row["change_detected"],
         change_since=row["change_since"],
+        compared=row["compared"],
         error=row["error"],
         recorded_at=row["recorded_at"],
         tpot_ms=None if row["stamp"] == StampSource.DEGRADED else row["tpot_ms"],

@@ -105,6 +105,65 @@ async def test_the_command_prints_all_of_it(
     assert len(proof[0].split(", ")) == 8
 
 
+async def test_the_answer_before_is_from_before_the_last_round_or_of_the_baseline(
+    database: Database, tmp_path: Path
+) -> None:
+    """The round before the breach may already be of the new model."""
+    async with watching(settings(tmp_path), database) as context:
+        now = context.now()
+        seen = []
+        for nth in range(8):
+            at = now - timedelta(minutes=10 * (7 - nth) + 1)
+            said = ("old", "old", "old 2", "doubtful", "new", "new", "new", "new")[nth]
+            identity = Identity.EXPECTED if nth < 4 else Identity.CHANGED
+            seen += [
+                observation(slot=at, started_at=at + timedelta(seconds=n), query=query,
+                            identity=identity, answer_excerpt=f"{said} {query}")
+                for n, query in enumerate(("hi", "kbli"))
+            ]  # fmt: skip
+        since = seen[9].started_at  # `kbli`: its own round began a second earlier
+        ids = [one.id for one in seen[9:]]
+
+        async def before() -> str | None:
+            async with database.begin() as connection:
+                found = await incident_details.excerpts(connection, ids, since=since)
+            assert found is not None
+            assert found.now == f"new {found.query}"
+            return found.before
+
+        async with database.begin() as connection:
+            await observations.add(connection, seen[6:])
+        assert await before() is None, "only the doubtful round came before"
+        async with database.begin() as connection:
+            await observations.add(connection, seen[:6])
+        assert (await before() or "").startswith("old 2 ")
+        for model, at, said in (
+            (LLAMA, since - timedelta(days=3), "captured"),
+            (HAIKU, since - timedelta(days=2), "fallback's"),
+            (LLAMA, since + timedelta(minutes=1), "new, accepted"),
+        ):
+            async with database.begin() as connection:
+                await connection.execute(
+                    text(
+                        "INSERT INTO identity_epochs (target, epoch, model, verified_by, began_at)"
+                        " VALUES ('rag', 1, :llama, 'operator', :since - interval '4 days'),"
+                        " ('rag', 2, :llama, 'operator', :since + interval '1 minute')"
+                        " ON CONFLICT DO NOTHING"
+                    ),
+                    {"llama": LLAMA, "since": since},
+                )
+                await connection.execute(
+                    text(
+                        "INSERT INTO identity_answers (target, epoch, model, query, prompt_sha256,"
+                        " text, chunk_lengths, verified_by, captured_at) SELECT 'rag', :epoch,"
+                        " :model, query, '', :said || ' ' || query, '{}', 'operator', :at"
+                        " FROM unnest(ARRAY['hi', 'kbli']) AS query"
+                    ),
+                    {"model": model, "said": said, "at": at, "epoch": 1 + (at > since)},
+                )
+            assert (await before() or "").startswith("captured ")
+
+
 async def test_what_is_gone_is_not_shown(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:

@@ -87,6 +87,44 @@ async def test_a_good_and_a_bad_answer_are_found(database: Database, tmp_path: P
     assert good.query == bad.query, "the same query, where it can be"
 
 
+async def test_no_answer_of_a_change_or_of_the_round_before_is_shown_as_good(
+    database: Database, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    said = ("good", "doubtful", "unknown, new", "new")
+    identities = ("expected", "expected", "unknown", "changed")
+    slots = [now - timedelta(minutes=5 * (4 - n)) for n in range(4)]
+    rounds = [
+        observation(slot=slot, started_at=slot, identity=identity, answer_excerpt=answer)
+        for slot, identity, answer in zip(slots, identities, said, strict=True)
+    ]
+    since = slots[2]
+    async with database.begin() as connection:
+        await observations.add(connection, rounds[1:])
+        opened = incident("model_changed", opened_at=now, since=since, number=None)
+        await incident_rows.save(connection, [opened], [])
+
+    async def shown() -> list[tuple[bool, str | None]]:
+        found = (await page(database, tmp_path, timedelta(days=1))).targets[0].excerpts
+        return [(one.is_good, one.text) for one in found]
+
+    assert await shown() == [(False, "new")]
+    async with database.begin() as connection:
+        await connection.execute(text(
+            "INSERT INTO identity_epochs (target, epoch, model, verified_by, began_at)"
+            " VALUES ('rag', 1, 'llama', 'operator', now() - interval '4 days')"
+        ))  # fmt: skip
+        await connection.execute(text(
+            "INSERT INTO identity_answers (target, epoch, model, query, prompt_sha256, text,"
+            " chunk_lengths, verified_by, captured_at) VALUES ('rag', 1, 'llama', 'hi', '',"
+            " 'captured', '{}', 'operator', now() - interval '3 days')"
+        ))  # fmt: skip
+    assert await shown() == [(True, "captured"), (False, "new")]
+    async with database.begin() as connection:
+        await observations.add(connection, rounds[:1])
+    assert await shown() == [(True, "good"), (False, "new")]
+
+
 async def test_a_failed_probe_stands_for_a_bad_answer(database: Database, tmp_path: Path) -> None:
     slot = datetime.now(UTC) - timedelta(minutes=5)
     async with database.begin() as connection:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from monitor.domain import CostSource, Identity, StampSource
+from monitor.domain import ClaimKind, CostSource, Evidence, Identity, StampSource
 from monitor.storage import Database, DatabaseUnavailable, leases, observations, spend_rows
 from tests.e2e.worker_process import rows
 from tests.example_data import NOON, observation
@@ -105,6 +105,19 @@ async def test_degraded_samples_carry_no_latency_to_judge(database: Database) ->
             most=10,
         )  # fmt: skip
     assert (sample.ttft_ms, sample.tpot_ms) == (None, None)
+
+
+async def test_a_sample_says_whether_its_answer_could_be_compared(database: Database) -> None:
+    evidence = (Evidence(ClaimKind.TEXT, "not compared", 0.0, "the answer is too short"),)
+    await add(database, observation(started_at=NOON, slot=NOON, evidence=evidence),
+              observation(query="kbli", started_at=NOON, slot=NOON, evidence=()))  # fmt: skip
+    async with database.begin() as connection:
+        await connection.execute(text("UPDATE observations SET recorded_at = started_at"))
+        found = await observations.samples(
+            connection, "rag", since=NOON - timedelta(days=1), until=NOON + timedelta(days=1),
+            most=10,
+        )  # fmt: skip
+    assert {one.query: one.compared for one in found} == {"hi": False, "kbli": True}
 
 
 async def test_samples_come_oldest_first_and_rows_of_a_wrong_clock_are_not_judged(

@@ -98,6 +98,57 @@ def test_a_detected_change_began_with_the_detectors_first_suspicion() -> None:
     assert "6 of 6 answers (100%) to 3 queries differ" in later.because
 
 
+@each(
+    ("marks", "because", "extent"),
+    [
+        # `e`: the response names the expected model, `u`: it names none. Neither is comparable.
+        (
+            "CeeeCeeee",
+            "2 of 2 compared answers (100%) to 2 queries differ; 7 others could not be compared",
+            "All of the last 2 compared answers differ; 7 others could not be compared.",
+        ),
+        (
+            "CuC",
+            "2 of 2 compared answers (100%) to 2 queries differ; 1 other could not be compared",
+            "All of the last 2 compared answers differ; 1 other could not be compared.",
+        ),
+        (
+            "CCe.CC",
+            "4 of 5 compared answers (80%) to 3 queries differ; 1 other could not be compared",
+            "4 of the last 5 compared answers (80 %) differ; 1 other could not be compared.",
+        ),
+        (
+            "CCC",
+            "3 of 3 answers (100%) to 3 queries differ (",
+            "All of the last 3 answers differ.",
+        ),
+        # Without a change of style, a name alone is a comparison.
+        ("DDDDeD", "5 of 6 answers (83%) to 3 queries differ (", "5 of the last 6 answers"),
+    ],
+)
+def test_only_compared_answers_are_counted(marks: str, because: str, extent: str) -> None:
+    plain = marks.replace("e", ".").replace("u", "?")
+    samples = list(marked(rounds("." * 30 + plain)))
+    for n, mark in enumerate(marks, 30):
+        detected = mark == "C" and n == 30 + marks.rindex("C")
+        samples[n] = replace(samples[n], compared=mark not in "eu", change_detected=detected,
+                             change_since=samples[30].at if detected else None)  # fmt: skip
+    seen = window(iter(samples))
+    found = ModelChangedRule().judge(seen, None, after(seen))
+    assert because in found.because
+    assert found.finding.extent.startswith(extent)
+
+
+def test_a_suspected_answer_that_could_not_be_compared_is_no_hit() -> None:
+    samples = list(marked(rounds("." * 30 + "????C")))
+    samples[31] = replace(samples[31], compared=False)
+    samples[34] = replace(samples[34], change_detected=True, change_since=samples[30].at)
+    seen = window(iter(samples))
+    found = ModelChangedRule().judge(seen, None, after(seen))
+    assert "4 of 4 compared answers (100%)" in found.because
+    assert found.value == 1.0
+
+
 @pytest.mark.parametrize("ended", [31, 33])
 def test_a_suspicion_from_before_the_end_of_the_last_incident_is_no_part_of_the_next(
     ended: int,

@@ -38,6 +38,7 @@ _LENGTHS = {
 _AMOUNTS = ("bold", "italics", "first person")
 _TELLING = 0.8  # standard deviations from which a feature is named
 _NAMED = 3
+NOT_COMPARED = "not compared"  # claim of an answer that the baseline says nothing about
 _LEAST_LOG_ODDS = 0.05  # of an answer that is shown as evidence
 
 
@@ -74,6 +75,7 @@ def follow_answer(
             Identity.UNKNOWN,
             None,
             0.0,
+            (Evidence(ClaimKind.TEXT, NOT_COMPARED, 0.0, reason),),
             reason=f"Writing style: {reason}.",
             established=settled,
             doubtful=track.doubtful,
