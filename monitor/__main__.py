@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from monitor import __version__
+from monitor.command_name import as_started, command_name
 
 
 class Form(StrEnum):
@@ -688,7 +689,19 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal that is not UTF-8 shows `?`
             stream.reconfigure(errors="replace")
-    app()
+    _name_as_started(app)
+    app(prog_name=command_name())
+
+
+def _name_as_started(group: typer.Typer) -> None:
+    """Let the examples of the help begin with the command that a person typed."""
+    for command in group.registered_commands:
+        command.epilog = as_started(command.epilog or "")
+    for inner in group.registered_groups:
+        if inner.typer_instance is not None:
+            inner.typer_instance.info.epilog = as_started(str(inner.typer_instance.info.epilog))
+            _name_as_started(inner.typer_instance)
+    group.info.epilog = as_started(str(group.info.epilog))
 
 
 if __name__ == "__main__":

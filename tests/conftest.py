@@ -23,6 +23,8 @@ hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=2_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
+os.environ.pop("RAG_MONITOR_COMMAND", None)  # hints are the same, however the tests were started
+
 # A shell that starts us in the background lets us ignore Ctrl-C, and so would our children.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

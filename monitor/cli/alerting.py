@@ -21,6 +21,7 @@ from monitor.cli.startup import (
     stop,
     unreachable,
 )
+from monitor.command_name import as_started
 from monitor.config import Settings
 from monitor.domain import (
     ALL,
@@ -94,7 +95,7 @@ def show(number: int) -> None:
         return [*_whole(incident, cost, actions), *(f"  {line}" for line in proof)]
 
     for line in _query_database(settings, one):
-        print(line)  # noqa: T201
+        print(as_started(line))  # noqa: T201
 
 
 async def _numbered(connection: Connection, number: int) -> Incident:
@@ -136,7 +137,7 @@ def acknowledge(number: int, *, by: str | None, undo: bool) -> None:
             stop(f"{name} has acknowledged incident #{known} already", BAD_INPUT)
         return f"acknowledged #{known} by {name}. {part}Its end is still sent."
 
-    print(_query_database(settings, answer))  # noqa: T201
+    print(as_started(_query_database(settings, answer)))  # noqa: T201
 
 
 def mute(*, rule: str, target: str, reason: str, span: timedelta) -> None:

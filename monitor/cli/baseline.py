@@ -15,6 +15,7 @@ from monitor.cli.detection_summary import coverage, sentences, suspicions
 from monitor.cli.output import progress
 from monitor.cli.startup import BAD_INPUT, FAILED, configuration, database_url, stop
 from monitor.cli.startup import unreachable as out_of_reach
+from monitor.command_name import as_started
 from monitor.config import Settings
 from monitor.cpu_limit import CpuLimitExceeded, limited
 from monitor.dialects import dialect_of, read
@@ -384,4 +385,4 @@ def in_database(
 
 
 def print_line(text: str) -> None:
-    print(text)  # noqa: T201
+    print(as_started(text))  # noqa: T201

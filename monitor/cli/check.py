@@ -20,6 +20,7 @@ from monitor.cli import check_details, provider_checks, surroundings
 from monitor.cli.check_details import CheckLine
 from monitor.cli.detection_summary import coverage, nothing_stored
 from monitor.cli.startup import FAILED, configuration, database_and_psql, named, unreachable
+from monitor.command_name import as_started
 from monitor.config import Settings
 from monitor.dialects import dialect_of
 from monitor.domain import Target, Unpriced, amount_text, lasting, usd_text
@@ -73,10 +74,10 @@ def check() -> None:
     lines += _tokenizers(settings, used)
     lines += _budget(settings, book)
     for line in lines:
-        print(line)  # noqa: T201
+        print(as_started(str(line)))  # noqa: T201
     for target in settings.targets.values():
         for sentence in projection(target, book, settings.file.probes.daily_budget_usd):
-            print(sentence)  # noqa: T201
+            print(as_started(sentence))  # noqa: T201
     faults = sum(line.good is False for line in lines)
     if faults:
         raise SystemExit(FAILED)

@@ -28,6 +28,7 @@ from monitor.cli.init_flags import (
 )
 from monitor.cli.run import run_async
 from monitor.cli.startup import BAD_INPUT, FAILED, stop
+from monitor.command_name import command_name
 from monitor.config import ConfigErrors, Settings, load
 from monitor.config.environment import WHOLE_TEXT
 from monitor.config.value_kinds import duration, positive
@@ -336,4 +337,4 @@ def _afterwards(
         ("run", "starts the monitor"),
     ):
         if not (captured and command.startswith("baseline")):
-            say_line(f"  {with_config}monitor {command}  # {purpose}")
+            say_line(f"  {with_config}{command_name()} {command}  # {purpose}")

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from monitor.cli.startup import BAD_INPUT, stop
+from monitor.command_name import as_started
 from monitor.config.value_kinds import duration, http_url, positive
 from monitor.dialects import DIALECTS
 from monitor.redaction import is_token, looks_secret, plain
@@ -84,7 +85,7 @@ class Dialogue:
 
 
 def say_line(line: str) -> None:
-    print(line, flush=True)  # noqa: T201
+    print(as_started(line), flush=True)  # noqa: T201
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from monitor.cli.startup import (
     unreachable,
 )
 from monitor.cli.stream_explanation import explanation, hint
+from monitor.command_name import as_started
 from monitor.config import Settings
 from monitor.dialects import dialect_of, read
 from monitor.domain import (
@@ -100,7 +101,7 @@ def probe(
         show(run.seen)
     if explain or not as_lines:
         for line in run.remarks():
-            print(line, file=sys.stderr if as_lines else sys.stdout)
+            print(as_started(line), file=sys.stderr if as_lines else sys.stdout)
     if status:
         stop(f"interrupted after {len(run.seen)} of {load.count} probes", status)
     if not any(observation.outcome is Outcome.ANSWERED for observation in run.seen):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import monitor
 from monitor.cli.startup import BAD_INPUT, stop
+from monitor.command_name import as_started
 from monitor.rules import RULES
 
 _LINK, _LABEL = re.compile(r"\[([^]]+)\]\([^)]+\)"), r"\1"
@@ -19,7 +20,7 @@ def show(rule: str) -> None:
         page = runbook_file().read_text(encoding="utf-8")
     except OSError as error:
         stop(f"{runbook_file()} cannot be read: {error.strerror}; install the package again")
-    print(section(page, name))  # noqa: T201
+    print(as_started(section(page, name)))  # noqa: T201
 
 
 def runbook_file() -> Path:

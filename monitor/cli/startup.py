@@ -14,6 +14,7 @@ from typing import BinaryIO, NoReturn
 
 from monitor import __version__
 from monitor.cli.terminal_log import TerminalLine, facts_of
+from monitor.command_name import as_started
 from monitor.config import ConfigErrors, Settings, load
 from monitor.embedded_postgres import EmbeddedPostgresError, running
 from monitor.redaction import plain, redact, shown
@@ -101,7 +102,7 @@ def secrets_held() -> tuple[str, ...]:
 
 def stop(sentence: str, status: int = FAILED) -> NoReturn:
     """End the command with one message on standard error."""
-    print(f"monitor: {sentence}", file=sys.stderr)  # noqa: T201
+    print(f"monitor: {as_started(sentence)}", file=sys.stderr)  # noqa: T201
     raise SystemExit(status)
 
 

@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass
 from typing import ClassVar, TextIO
 
+from monitor.command_name import as_started
 from monitor.domain import Delivery, Notice, Sent, TryLater
 from monitor.notifications.notifier import ChannelCheck, ChannelOptions, Notifier
 from monitor.notifications.plain_text import plain_text
@@ -27,7 +28,7 @@ class ConsoleNotifier(Notifier):
         """Print a message; a quiet notice is only for channels that can edit."""
         if notice.quiet:
             return Sent()
-        text = plain_text(notice, runbook_url=runbook_url)
+        text = as_started(plain_text(notice, runbook_url=runbook_url))
         try:
             await asyncio.to_thread(self._print, text if self._explained else f"{UNSET}\n{text}")
         except (OSError, ValueError) as error:  # standard output is closed

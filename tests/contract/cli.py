@@ -90,7 +90,16 @@ def call(
     **given: str | None,
 ) -> Ended:
     """Run the program to its end with these arguments."""
-    ours = ("MONITOR_", "SLACK_", "OPENROUTER_", "ANTHROPIC_", "OPENAI_", "FLY_", "DATABASE_URL")
+    ours = (
+        "MONITOR_",
+        "RAG_MONITOR_",
+        "SLACK_",
+        "OPENROUTER_",
+        "ANTHROPIC_",
+        "OPENAI_",
+        "FLY_",
+        "DATABASE_URL",
+    )
     kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     fresh = {"MONITOR_HOME": str(home / "state"), "MONITOR_CONFIG": str(home / "monitor.toml")}
     fresh["OPENROUTER_BASE_URL"] = "http://127.0.0.1:9"

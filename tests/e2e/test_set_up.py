@@ -14,10 +14,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
-import sys, time
+import os, sys, time
 import needed
 from pathlib import Path
-print("started", *sys.argv[1:], flush=True)
+named = ["as", os.environ["RAG_MONITOR_COMMAND"]] if "SAY_COMMAND" in os.environ else []
+print("started", *sys.argv[1:], *named, flush=True)
 while "stay" in sys.argv and not Path("leave").exists():
     time.sleep(0.02)
 """
@@ -95,6 +96,15 @@ def test_a_step_is_one_line_with_its_seconds_and_is_done_once(clone: Path) -> No
     monitor = clone / ".venv" / "bin" / "monitor"
     called = subprocess.run([monitor, "check"], cwd="/", capture_output=True, text=True)
     assert (called.returncode, called.stdout) == (0, "started check\n")
+    # Hints name the command that was typed.
+    named = {**os.environ, "SAY_COMMAND": "1"}
+    for typed, folder in (("./run", clone), (f"{clone.name}/run", clone.parent),
+                          (str(monitor), Path("/"))):  # fmt: skip
+        called = subprocess.run(
+            ["/bin/sh", "-c", f'exec "{typed}" check'], cwd=folder, capture_output=True, text=True,
+            env=named,
+        )  # fmt: skip
+        assert called.stdout == f"started check as {typed}\n"
     # What only some need is added to it.
     status, out, steps = run(clone, "install")
     assert (status, out) == (0, "")

@@ -27,6 +27,7 @@ def environment(home: Path, **given: str) -> dict[str, str]:
     ours_now = {
         "MONITOR_HOME": str(home / "state"),
         "MONITOR_CONFIG": str(home / "monitor.toml"),
+        "RAG_MONITOR_COMMAND": "monitor",
     }
     return kept | ours_now | given
 

@@ -28,7 +28,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ),
     ("paired_comparison",),
     ("probing.observe",),
-    ("network_settings", "accounts", "probing.limits"),
+    ("network_settings", "command_name", "accounts", "probing.limits"),
     ("probing.tls",),
     ("probing.fetch",),
     ("notifications",),
