@@ -62,7 +62,7 @@ _NAME = 80  # characters of a person's name
 
 def listed(*, since: timedelta, only_open: bool) -> None:
     """Print incidents, newest first, and the mutes in force."""
-    settings = configuration()
+    settings = configuration(without_secrets=True)
 
     async def both(connection: Connection) -> tuple[Sequence[Incident], Sequence[MuteInForce]]:
         return (
@@ -78,7 +78,7 @@ def listed(*, since: timedelta, only_open: bool) -> None:
 
 def show(number: int) -> None:
     """Print all details of one incident."""
-    settings = configuration()
+    settings = configuration(without_secrets=True)
 
     now = datetime.now(UTC)
 
@@ -108,7 +108,7 @@ async def _numbered(connection: Connection, number: int) -> Incident:
 
 def acknowledge(number: int, *, by: str | None, undo: bool) -> None:
     """Stop the reminders of an open incident, or resume them."""
-    settings = configuration()
+    settings = configuration(without_secrets=True)
     name = plain(_person() if by is None else by, _NAME)
     if not name:
         stop("--by is empty: give the name of a person", BAD_INPUT)
@@ -142,7 +142,7 @@ def acknowledge(number: int, *, by: str | None, undo: bool) -> None:
 
 def mute(*, rule: str, target: str, reason: str, span: timedelta) -> None:
     """Silence a rule, a target, or both, for a reason and a time."""
-    settings = configuration()
+    settings = configuration(without_secrets=True)
     reason = reason.strip()
     if not reason:
         stop("--reason is empty: give a reason for other readers of the incident", BAD_INPUT)
@@ -160,7 +160,7 @@ def mute(*, rule: str, target: str, reason: str, span: timedelta) -> None:
 
 def unmute(*, rule: str, target: str) -> None:
     """End all mutes of this rule and target."""
-    settings = configuration()
+    settings = configuration(without_secrets=True)
     # the target may have been removed from the configuration
     rule, target = rule.strip().lower(), target.strip().lower()
 

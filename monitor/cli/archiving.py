@@ -60,7 +60,7 @@ def follow(folder: Path, *, since: timedelta | None, once: bool) -> None:
     `since` limits a new archive only. Without the database or space on the disk, it tries again.
     """
     parquet = ParquetColumns()
-    settings = configuration()
+    settings = configuration(without_secrets=True)
     with _ended_by_sigterm(), _locked(folder), database_url(settings) as url:
         archive = HourArchive(folder, url, parquet, since=since)
         first = True

@@ -23,7 +23,7 @@ from monitor.storage.backup_file import BackupError
 
 def backup(file: Path) -> None:
     """Write a backup to a temporary file, and rename it when it is complete."""
-    settings = configuration()
+    settings = configuration(without_secrets=True)
     if file.is_dir():
         stop(f"{file} is a folder: name a file", BAD_INPUT)
     pg_dump = _program("pg_dump")
@@ -45,7 +45,7 @@ def backup(file: Path) -> None:
 
 def restore(file: Path) -> None:
     """Fill an empty database, and migrate it to this version."""
-    settings = configuration()
+    settings = configuration(without_secrets=True)
     if not file.is_file():
         stop(f"{file}: no such file; name a file that `monitor backup` wrote", BAD_INPUT)
     pg_restore, psql = _program("pg_restore"), _program("psql")

@@ -164,7 +164,7 @@ def run_capture(
     Without a `count`, as many as make a good baseline. While an incident suggests that another
     model answers, nothing is stored in the expected model's name without `yes`, also from a file.
     """
-    settings = configuration()
+    settings = configuration(without_secrets=source is not None)
     chosen = chosen_target(settings, target)
     named = _declared(chosen, model) if model else next(iter(chosen.expected_models), None)
     if named is None:
@@ -267,7 +267,7 @@ async def _kept(
 
 def show(target: str | None) -> None:
     """Stored answers by model, what can be detected, and current suspicions."""
-    settings = configuration()
+    settings = configuration(without_secrets=True)
     chosen = chosen_target(settings, target)
     print_line("\n".join(in_database(settings, lambda database: _shown(database, chosen))))
 

@@ -37,7 +37,7 @@ def accept(target: str | None, *, note: str, yes: bool) -> None:
 
     Without `yes`, exit status 2 without a change if there is an objection or no terminal.
     """
-    settings = configuration()
+    settings = configuration(without_secrets=True)
     chosen = chosen_target(settings, target)
 
     async def read(database: Database) -> BaselineCandidate:
@@ -139,7 +139,7 @@ def revert(target: str | None, *, to: int | None) -> None:
 
     Nothing captured is deleted. Without `to`, a second call changes nothing.
     """
-    settings = configuration()
+    settings = configuration(without_secrets=True)
     chosen = chosen_target(settings, target)
 
     async def turn(database: Database) -> str:

@@ -55,7 +55,7 @@ MOST_CHARS = 300  # of an address: it may hold the whole text of a query
 
 def check() -> None:
     """Print a line for each item, then the projected spend; exit 1 on any error."""
-    settings = configuration()
+    settings = configuration(without_secrets=True)
     lines = [
         CheckLine(
             "configuration",
@@ -207,16 +207,22 @@ async def _outside(
 
     Returns the lines of the services, and those of the price list.
     """
-    targets, pages, channels, accounts, listed = await asyncio.gather(
+    pages = [name for name in settings.health if not settings.lacks_secrets(name)]
+    targets, read, channels, accounts, listed = await asyncio.gather(
         _each(_target, settings.targets.values()),
-        _each(partial(check_details.page, settings), settings.health),
-        _each(_channel, settings.channels.values()),
+        _each(partial(check_details.page, settings), pages),
+        _each(_channel, settings.usable_channels),
         _listed(provider_checks.accounts(settings.environment)),
         _listed(provider_checks.prices(_known(used), settings.environment)),
     )
     lines = [*targets, *(_request(target, settings) for target in settings.targets.values())]
-    lines += [*pages, *chain.from_iterable(channels), *check_details.unheard(settings)]
-    if notifications.unheard(settings.channels.values()):
+    lines += [*read, *chain.from_iterable(channels), *check_details.unheard(settings)]
+    lines += [
+        CheckLine(fault.key, False, f"{fault.remedy}: `monitor run` does not start without it")
+        for fault in settings.unresolved
+    ]
+    unresolved = len(settings.channels) - len(settings.usable_channels)
+    if not unresolved and notifications.unheard(settings.channels.values()):
         lines.append(_nobody(settings))
     return [*lines, *accounts], listed
 

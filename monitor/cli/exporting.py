@@ -36,7 +36,7 @@ def export(since: timedelta, form: Format, out: Path | None) -> None:
     if form == "parquet" and out is None and sys.stdout is not None and sys.stdout.isatty():
         stop("parquet is binary: name a file with --out, or redirect the output", BAD_INPUT)
     write = _WRITERS[form]()
-    settings = configuration()
+    settings = configuration(without_secrets=True)
     with database_url(settings) as url:
         try:
             with observed(url, since) as stream, _opened(out) as file:

@@ -47,7 +47,7 @@ class AnswerToIdentify:
 
 def identify(source: Path | None, *, target: str | None, query: str | None, as_lines: bool) -> None:
     """Print one judgement for each answer in a file, or on standard input."""
-    settings = configuration()
+    settings = configuration(without_secrets=True)
     chosen = chosen_target(settings, target)
     try:
         text = source.read_text(encoding="utf-8") if source else sys.stdin.read()

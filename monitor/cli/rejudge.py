@@ -63,7 +63,7 @@ def _with(changes: Collection[str], *, required: bool) -> Settings | None:
         f"MONITOR_RULES__{rule}__{key}".upper(): value for rule, key, value in map(_change, changes)
     }
     try:
-        return load(laid_over=laid)
+        return load(laid_over=laid, without_secrets=True)
     except ConfigErrors as fault:
         stop("\n".join(str(item) for item in fault.faults), BAD_INPUT)
 
@@ -153,7 +153,7 @@ BATCH = 500  # observations a transaction
 
 def derive_again(*, since: timedelta, target: str | None) -> None:
     """Judge the stored observations of one target, or of all, again; print what changed."""
-    settings = configuration()
+    settings = configuration(without_secrets=True)
     known = settings.targets
     if target is not None and target not in known:
         stop(f'unknown target "{target}"; known: {", ".join(sorted(known))}', BAD_INPUT)

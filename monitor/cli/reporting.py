@@ -30,7 +30,7 @@ _SPAN: TypeAdapter[timedelta] = TypeAdapter(Duration)
 def report(since: str, html_file: Path | None, png_file: Path | None) -> None:
     """Report on the span that ends now. With a file, that file is written instead of tables."""
     length = _length(since)
-    settings = configuration()
+    settings = configuration(without_secrets=True)
     gc.disable()  # a page has many small objects, and all of them exist until its end
     try:
         with database_url(settings) as url:

@@ -106,10 +106,14 @@ def stop(sentence: str, status: int = FAILED) -> NoReturn:
     raise SystemExit(status)
 
 
-def configuration() -> Settings:
-    """The whole configuration; ends the command with every error, one per line."""
+def configuration(*, without_secrets: bool = False) -> Settings:
+    """The whole configuration; ends the command with every fault, one a line, if there is one.
+
+    `without_secrets`: for a command that only needs the database; headers and channels may refer
+    to variables that are not set.
+    """
     try:
-        settings = load()
+        settings = load(without_secrets=without_secrets)
     except ConfigErrors as fault:
         listed = "\n".join(f"  {item}" for item in fault.faults)
         count = len(fault.faults)
@@ -238,7 +242,7 @@ def discard_output() -> None:
 
 def migrate() -> None:
     """Migrate the database to the revision of this version. It can be repeated safely."""
-    settings = configuration()
+    settings = configuration(without_secrets=True)
     with database_url(settings) as url:
         newer = migrate_to_head(settings, url)
     if newer:

@@ -34,7 +34,7 @@ LEAST_WIDTH = {"cost": 100, "who answered": 80, "last round": 60}
 
 def watch(*, once: bool) -> None:
     """Show the state repeatedly until interrupted; once if standard output is no terminal."""
-    settings = configuration()
+    settings = configuration(without_secrets=True)
     terminal = Console(highlight=False)
     # a file or a pipe has no width limit
     wide = not terminal.is_terminal and "COLUMNS" not in os.environ

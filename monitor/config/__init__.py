@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from monitor.config.compile import (
+    UnresolvedOptions,
     channels,
     health_pages,
     price_faults,
@@ -82,7 +83,19 @@ class Settings:
     channels: Mapping[str, ConfiguredChannel]  # by name; at least one
     config_hash: str
     secrets: tuple[str, ...]
-    source: str  # the file or variable that was read
+    source: str  # the file, or the variable, that was read
+    unresolved: tuple[ConfigError, ...] = ()  # only with `load(without_secrets=True)`
+
+    @property
+    def usable_channels(self) -> tuple[ConfiguredChannel, ...]:
+        """The channels that can be opened: their variables are set."""
+        found = self.channels.values()
+        return tuple(one for one in found if not isinstance(one.options, UnresolvedOptions))
+
+    def lacks_secrets(self, target: str) -> bool:
+        """Whether a header of the target refers to a variable that is not set."""
+        key = f"targets.{target}.headers."
+        return any(fault.key.startswith(key) for fault in self.unresolved)
 
     def __repr__(self) -> str:
         return f"Settings(targets={sorted(self.targets)}, config_hash={self.config_hash})"
@@ -94,13 +107,20 @@ def exists() -> bool:
 
 
 def load(
-    environ: Mapping[str, str] | None = None, *, laid_over: Mapping[str, str] = NOTHING
+    environ: Mapping[str, str] | None = None,
+    *,
+    laid_over: Mapping[str, str] = NOTHING,
+    without_secrets: bool = False,
 ) -> Settings:
-    """Read and validate everything. Raises ConfigErrors with every error.
+    """Read and check everything; raises ConfigErrors with every fault found.
 
-    `laid_over` are further `MONITOR_…` variables, which take precedence: limits to try.
+    `laid_over` are further `MONITOR_…` variables, which win: limits to try. With
+    `without_secrets`, for commands that only read the database, variables that headers and
+    channels refer to need no value: what lacks one is in `Settings.unresolved`. Headers then are
+    incomplete, and such a channel cannot be opened.
     """
     variables = {**(os.environ if environ is None else environ), **laid_over}
+    unresolved: list[ConfigError] = []
     found, faults = environment(variables)
     table, unread = document(variables)
     origins = overlay(table, variables, faults)
@@ -111,12 +131,15 @@ def load(
             file = ConfigFile.model_validate(fields_normalized(table, ConfigFile))
         except ValidationError as error:
             faults += faults_in(error, origins)
-            dict(targets(without_faults(table, error), variables, faults))  # validate the rest, too
+            rest = without_faults(table, error)  # what else is wrong
+            dict(targets(rest, variables, faults, unresolved))
     judged_by = dict(rules(table, origins, faults))
-    watched = dict(targets(file, variables, faults))
-    notify = channels(file, variables, found.for_notifiers if found else NOTHING, faults)
+    watched = dict(targets(file, variables, faults, unresolved))
+    given = found.for_notifiers if found else NOTHING
+    notify = channels(file, variables, given, faults, unresolved)
     faults += silence_faults(file, notify)
     faults += price_faults(table)
+    faults += () if without_secrets else unresolved
     if faults or file is None or found is None:
         raise ConfigErrors(_redacted(faults, table, variables))
     return Settings(
@@ -136,6 +159,7 @@ def load(
             *_of_proxies(variables),
         ),
         source=source(variables),
+        unresolved=tuple(unresolved),
     )
 
 

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
@@ -32,6 +32,7 @@ from monitor.notifications import (
     ChannelFilter,
     ChannelOptions,
     ConfiguredChannel,
+    Notifier,
     usual,
 )
 from monitor.pricing.book import OVERRIDES
@@ -171,15 +172,18 @@ def _remove(document: Any, place: Sequence[int | str], *, missing: bool) -> None
 
 
 def targets(
-    file: ConfigFile | None, variables: Mapping[str, str], faults: list[ConfigError]
+    file: ConfigFile | None,
+    variables: Mapping[str, str],
+    faults: list[ConfigError],
+    unresolved: list[ConfigError],
 ) -> Iterator[tuple[str, Target]]:
+    """Every target by name; `unresolved`: references to variables that are not set."""
     for name, section in (file.targets if file else {}).items():
         headers: dict[str, str] = {}
         for header, template in section.headers.items():
             key = f"targets.{name}.headers.{header}"
-            faults += (
-                ConfigError(key, None, remedy) for remedy in _references(template, variables)
-            )
+            unresolved += _unresolved(key, template, variables)
+            faults += _wrong_references(key, template, variables)
             if header.lower() in map(str.lower, headers):
                 faults.append(ConfigError(key, None, "is given twice: remove one"))
             if header.lower() in _COMPUTED:
@@ -215,13 +219,17 @@ def channels(
     variables: Mapping[str, str],
     notifiers: Mapping[str, str],
     faults: list[ConfigError],
+    unresolved: list[ConfigError],
 ) -> list[ConfiguredChannel]:
-    """Every channel in the order of the file. `notifiers`: checked variables of the default one."""
+    """Every channel in the order of the file; `notifiers`: checked variables of the default one.
+
+    One whose variables are not set has `UnresolvedOptions` and an entry in `unresolved`.
+    """
     found: list[ConfiguredChannel] = []
     for number, section in enumerate(file.channels if file else ()):
-        wrong = [*_filter_faults(number, section, file)]
-        options = _channel_options(f"channels.{number}", section, variables, notifiers, wrong)
-        faults += wrong
+        faults += _filter_faults(number, section, file)
+        key = f"channels.{number}"
+        options = _channel_options(key, section, variables, notifiers, faults, unresolved)
         if options is not None:
             accepts = ChannelFilter(
                 rules=frozenset(section.rules),
@@ -258,6 +266,7 @@ def _channel_options(
     variables: Mapping[str, str],
     notifiers: Mapping[str, str],
     faults: list[ConfigError],
+    unresolved: list[ConfigError],
 ) -> ChannelOptions | None:
     """The options of a channel's kind; None, with errors, if they are invalid."""
     kind = NOTIFIERS.get(section.kind)
@@ -265,7 +274,7 @@ def _channel_options(
         remedy = f"unknown kind; {suggestion(section.kind, list(NOTIFIERS))}"
         faults.append(ConfigError(f"{key}.kind", shown_value(section.kind), remedy))
         return None
-    given, before = section.model_extra or {}, len(faults)
+    given, before, known_before = section.model_extra or {}, len(faults), len(unresolved)
     values: dict[str, Any] = {}
     for name, written in given.items():
         if (holds := kind.kinds().get(name)) is None:
@@ -275,9 +284,11 @@ def _channel_options(
             continue
         value = written.strip() if isinstance(written, str) else written
         if isinstance(value, str):
-            wrong = [*_references(value, variables)]
-            faults += (ConfigError(f"{key}.{name}", None, remedy) for remedy in wrong)
-            if wrong:
+            missing = [*_unresolved(f"{key}.{name}", value, variables)]
+            wrong = [*_wrong_references(f"{key}.{name}", value, variables)]
+            unresolved += missing
+            faults += wrong
+            if missing or wrong:
                 continue
             value = REFERENCE.sub(lambda m: variables[m[1]].strip(), value)
         try:
@@ -298,25 +309,47 @@ def _channel_options(
         faults.append(ConfigError(f"{key}.{name}", None, remedy))
     if len(faults) > before:
         return None
+    if len(unresolved) > known_before:
+        return UnresolvedOptions()
     try:
         return (None if values else kind.from_environment(notifiers)) or kind(**values)
     except ValueError as error:
+        if not values:  # it uses the variables of the default channel
+            unresolved.append(ConfigError(key, None, str(error)))
+            return UnresolvedOptions()
         faults.append(ConfigError(key, None, str(error)))
         return None
 
 
-def _references(template: str, variables: Mapping[str, str]) -> Iterator[str]:
-    """Errors in the variables that a header or a channel refers to."""
+@dataclass(frozen=True, kw_only=True)
+class UnresolvedOptions(ChannelOptions):
+    """A channel whose variables are not set here. Lists name it, and it cannot be opened."""
+
+    kind: ClassVar[str] = "unresolved"
+
+    def notifier(self, name: str) -> Notifier:
+        raise RuntimeError(f"channel {name} was opened without its variables")
+
+
+def _unresolved(key: str, template: str, variables: Mapping[str, str]) -> Iterator[ConfigError]:
+    """The variables that a header or a channel refers to and that have no value."""
     for name in sorted(set(REFERENCE.findall(template))):
         if name not in variables:
-            yield f"${{{name}}} is not set in the environment"
+            yield ConfigError(key, None, f"${{{name}}} is not set in the environment")
         elif not variables[name].strip():
-            yield f"${{{name}}} is empty in the environment"
+            yield ConfigError(key, None, f"${{{name}}} is empty in the environment")
+
+
+def _wrong_references(
+    key: str, template: str, variables: Mapping[str, str]
+) -> Iterator[ConfigError]:
+    """What was meant as a reference and is none."""
     rest = REFERENCE.sub("", template)
     if "${" in rest:
-        yield "write ${NAME}, with the name of an environment variable"
+        yield ConfigError(key, None, "write ${NAME}, with the name of an environment variable")
     for name in sorted(set(_BARE_REFERENCE.findall(rest)) & variables.keys()):
-        yield f"write ${{{name}}}: without braces the text is sent literally"
+        remedy = f"write ${{{name}}}: without braces the text is sent literally"
+        yield ConfigError(key, None, remedy)
 
 
 def _dialect_fault(name: str, dialect: str, line: str) -> ConfigError:

@@ -377,3 +377,24 @@ def test_a_demo_whose_page_cannot_be_written_does_not_begin(tmp_path: Path, page
     ends_well(ended, failing=True)
     assert f"--html {tmp_path / page}: " in ended.err
     assert not ended.out
+
+
+def test_only_commands_that_use_a_secret_need_it(database_url: str, tmp_path: Path) -> None:
+    """A person at another machine reads the state with DATABASE_URL alone."""
+    (tmp_path / "monitor.toml").write_text(
+        CONFIGURATION
+        + '[targets.rag.headers]\nAuthorization = "Bearer ${RAG_KEY}"\n'
+        + '[[channels]]\nname = "pager"\nkind = "slack"\nwebhook_url = "${HOOK}"\n'
+    )
+    missing = "${RAG_KEY} is not set in the environment"
+    needing = {"run", "probe", "baseline capture", "test-alert", "check"}
+    for command in sorted({*COMMANDS} - {"backup", "restore"}):
+        more = ("--once",) if command == "watch" else ()
+        ended = run(command, *more, home=tmp_path, DATABASE_URL=database_url)
+        ends_well(ended)
+        assert (missing in ended.said) is (command in needing), (command, ended.said)
+    ended = run("check", home=tmp_path, DATABASE_URL=database_url)
+    assert "ok      schema" in ended.out, "the rest of it is checked"
+    assert "FAULT   channels.0.webhook_url: ${HOOK} is not set" in ended.out
+    muted = run("incidents mute", "--target", "pager", home=tmp_path, DATABASE_URL=database_url)
+    assert muted.status == 0, muted.said

@@ -42,6 +42,35 @@ PAGER = f'name = "pager"\nkind = "slack"\nwebhook_url = "{HOOK}"'
 BARE = 'name = "pages"\nkind = "slack"\nseverity = "page"'
 
 
+def test_what_only_reads_the_database_needs_no_secret(tmp_path: Path) -> None:
+    """Channels keep their names and filters, for mutes and lists; nothing else is accepted."""
+    path = tmp_path / "monitor.toml"
+    hook = 'name = "pager"\nkind = "slack"\nrules = ["ttft"]\nwebhook_url = "${HOOK}"'
+    text = BASE + '[targets.rag.headers]\nAuthorization = "Bearer ${KEY}"\n'
+    text += f"[[channels]]\n{hook}\n[[channels]]\n{BARE}\n"
+    path.write_text(text)
+    variables = {"MONITOR_CONFIG": str(path), "KEY": " "}
+    found = load(variables, without_secrets=True)
+    assert list(found.channels) == ["pager", "pages"]
+    assert found.channels["pager"].accepts == ChannelFilter(rules=frozenset({"ttft"}))
+    assert found.usable_channels == ()
+    assert found.lacks_secrets("rag")
+    shown = [str(fault) for fault in found.unresolved]
+    assert shown[:2] == [
+        "targets.rag.headers.Authorization: ${KEY} is empty in the environment",
+        "channels.0.webhook_url: ${HOOK} is not set in the environment",
+    ]
+    with pytest.raises(ConfigErrors) as raised:
+        load(variables)
+    assert [str(fault) for fault in raised.value.faults] == shown
+    whole = load({**variables, "KEY": "x", "HOOK": HOOK, **BOT}, without_secrets=True)
+    assert (whole.unresolved, len(whole.usable_channels)) == ((), 2)
+    assert whole.config_hash == found.config_hash
+    path.write_text(text.replace("${KEY}", "${KEY"))
+    with pytest.raises(ConfigErrors, match="with the name of an environment variable"):
+        load(variables, without_secrets=True)
+
+
 @pytest.mark.parametrize(
     ("sections", "environ", "expected"),
     [
