@@ -14,8 +14,9 @@ from pathlib import Path
 VARIABLE = "RAG_MONITOR_COMMAND"  # set by `./run` and by `.venv/bin/monitor`
 USUAL = "monitor"
 NAMES = (
-    "backtest", "backup", "baseline", "check", "demo", "derive", "export", "identify", "incidents",
-    "init", "migrate", "probe", "report", "restore", "run", "runbook", "test-alert", "watch",
+    "backtest", "backup", "baseline", "check", "compare", "demo", "derive", "export", "identify",
+    "incidents", "init", "migrate", "probe", "report", "restore", "run", "runbook", "test-alert",
+    "watch",
 )  # fmt: skip
 _NAMED = re.compile(
     rf"(`|^[ #]*|(?:Example|Runbook|Details): ){USUAL} (?=(?:{'|'.join(NAMES)})\b)", re.M

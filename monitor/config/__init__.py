@@ -15,7 +15,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from monitor.config.compile import (
-    UnresolvedOptions,
     channels,
     health_pages,
     price_faults,
@@ -89,8 +88,7 @@ class Settings:
     @property
     def usable_channels(self) -> tuple[ConfiguredChannel, ...]:
         """The channels that can be opened: their variables are set."""
-        found = self.channels.values()
-        return tuple(one for one in found if not isinstance(one.options, UnresolvedOptions))
+        return tuple(channel for channel in self.channels.values() if channel.usable)
 
     def lacks_secrets(self, target: str) -> bool:
         """Whether a header of the target refers to a variable that is not set."""

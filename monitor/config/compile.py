@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from decimal import Decimal
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
@@ -32,7 +32,7 @@ from monitor.notifications import (
     ChannelFilter,
     ChannelOptions,
     ConfiguredChannel,
-    Notifier,
+    ConsoleOptions,
     usual,
 )
 from monitor.pricing.book import OVERRIDES
@@ -223,12 +223,12 @@ def channels(
 ) -> list[ConfiguredChannel]:
     """Every channel in the order of the file; `notifiers`: checked variables of the default one.
 
-    One whose variables are not set has `UnresolvedOptions` and an entry in `unresolved`.
+    One whose variables are not set is not usable and has an entry in `unresolved`.
     """
     found: list[ConfiguredChannel] = []
     for number, section in enumerate(file.channels if file else ()):
         faults += _filter_faults(number, section, file)
-        key = f"channels.{number}"
+        key, before = f"channels.{number}", len(unresolved)
         options = _channel_options(key, section, variables, notifiers, faults, unresolved)
         if options is not None:
             accepts = ChannelFilter(
@@ -236,7 +236,14 @@ def channels(
                 targets=frozenset(section.targets),
                 severity=frozenset(section.severity),
             )
-            found.append(ConfiguredChannel(name=section.name, options=options, accepts=accepts))
+            found.append(
+                ConfiguredChannel(
+                    name=section.name,
+                    options=options,
+                    accepts=accepts,
+                    usable=len(unresolved) == before,
+                )
+            )
     found += usual(notifiers, found)
     names = [channel.name for channel in found]
     for name in sorted({name for name in names if names.count(name) > 1}):
@@ -310,25 +317,15 @@ def _channel_options(
     if len(faults) > before:
         return None
     if len(unresolved) > known_before:
-        return UnresolvedOptions()
+        return ConsoleOptions()  # it stands in: the channel is not usable
     try:
         return (None if values else kind.from_environment(notifiers)) or kind(**values)
     except ValueError as error:
         if not values:  # it uses the variables of the default channel
             unresolved.append(ConfigError(key, None, str(error)))
-            return UnresolvedOptions()
+            return ConsoleOptions()  # it stands in: the channel is not usable
         faults.append(ConfigError(key, None, str(error)))
         return None
-
-
-@dataclass(frozen=True, kw_only=True)
-class UnresolvedOptions(ChannelOptions):
-    """A channel whose variables are not set here. Lists name it, and it cannot be opened."""
-
-    kind: ClassVar[str] = "unresolved"
-
-    def notifier(self, name: str) -> Notifier:
-        raise RuntimeError(f"channel {name} was opened without its variables")
 
 
 def _unresolved(key: str, template: str, variables: Mapping[str, str]) -> Iterator[ConfigError]:

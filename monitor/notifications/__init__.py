@@ -33,6 +33,7 @@ __all__ = [
     "ChannelVariable",
     "ConfiguredChannel",
     "ConsoleNotifier",
+    "ConsoleOptions",
     "Notifier",
     "OptionKind",
     "incomplete",

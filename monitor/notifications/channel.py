@@ -66,6 +66,7 @@ class ConfiguredChannel:
     name: str
     options: ChannelOptions = field(repr=False)
     accepts: ChannelFilter = ChannelFilter()
+    usable: bool = True  # False: its variables are not set, and `options` only stands in
 
     @property
     def kind(self) -> str:

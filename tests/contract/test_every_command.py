@@ -387,7 +387,7 @@ def test_only_commands_that_use_a_secret_need_it(database_url: str, tmp_path: Pa
         + '[[channels]]\nname = "pager"\nkind = "slack"\nwebhook_url = "${HOOK}"\n'
     )
     missing = "${RAG_KEY} is not set in the environment"
-    needing = {"run", "probe", "baseline capture", "test-alert", "check"}
+    needing = {"run", "probe", "compare", "baseline capture", "test-alert", "check"}
     for command in sorted({*COMMANDS} - {"backup", "restore"}):
         more = ("--once",) if command == "watch" else ()
         ended = run(command, *more, home=tmp_path, DATABASE_URL=database_url)
