@@ -110,17 +110,6 @@ async def test_no_answer_of_a_change_or_of_the_round_before_is_shown_as_good(
 
     assert await shown() == [(False, "new")]
     async with database.begin() as connection:
-        await connection.execute(text(
-            "INSERT INTO identity_epochs (target, epoch, model, verified_by, began_at)"
-            " VALUES ('rag', 1, 'llama', 'operator', now() - interval '4 days')"
-        ))  # fmt: skip
-        await connection.execute(text(
-            "INSERT INTO identity_answers (target, epoch, model, query, prompt_sha256, text,"
-            " chunk_lengths, verified_by, captured_at) VALUES ('rag', 1, 'llama', 'hi', '',"
-            " 'captured', '{}', 'operator', now() - interval '3 days')"
-        ))  # fmt: skip
-    assert await shown() == [(True, "captured"), (False, "new")]
-    async with database.begin() as connection:
         await observations.add(connection, rounds[:1])
     assert await shown() == [(True, "good"), (False, "new")]
 

@@ -1,6 +1,6 @@
 -- The latest bad answer of each target, and beside it a good one, to the same query if possible.
 -- While answers no longer matched the expected model, and in the round before, no answer counts as
--- good: it may already be of another model. Then a captured answer of the baseline is shown.
+-- good: it may already be of another model.
 , bad AS (
     SELECT DISTINCT ON (target) id, slot, target, query, started_at, false AS is_good
     FROM latest
@@ -27,28 +27,8 @@
         )
     ORDER BY l.target, l.identity, l.query IS NOT DISTINCT FROM b.query DESC, l.started_at DESC
 )
-, captured AS (
-    SELECT DISTINCT ON (b.target) b.target, a.query, a.captured_at, a.model, a.text
-    FROM bad AS b CROSS JOIN LATERAL (
-        SELECT epoch, model FROM identity_epochs
-        WHERE target = b.target AND reverted_at IS NULL AND began_at < b.started_at
-        ORDER BY epoch DESC LIMIT 1
-    ) AS baseline
-    JOIN identity_answers AS a
-        ON a.target = b.target AND a.epoch = baseline.epoch AND a.model = baseline.model
-    WHERE a.verified_by = 'operator' AND a.captured_at < b.started_at
-        AND b.target NOT IN (SELECT target FROM fine)
-        AND NOT EXISTS (
-            SELECT FROM doubtful AS d
-            WHERE d.target = a.target AND a.captured_at >= d.since AND a.captured_at < d.until
-        )
-    ORDER BY b.target, a.query IS NOT DISTINCT FROM b.query DESC, a.captured_at DESC
-)
 SELECT e.target, e.is_good, e.query, e.started_at AS at, o.model_detected AS model, o.identity,
     o.outcome, o.error, o.answer_excerpt AS text
 FROM (SELECT * FROM bad UNION ALL SELECT * FROM fine) AS e
 JOIN report.observations AS o ON o.id = e.id AND o.slot = e.slot
-UNION ALL
-SELECT target, true, query, captured_at, model, 'expected', 'answered', NULL, left(text, 200)
-FROM captured
-ORDER BY target, is_good DESC
+ORDER BY e.target, e.is_good DESC
