@@ -109,7 +109,7 @@ async def test_the_answer_before_is_from_before_the_last_round_or_of_the_baselin
     database: Database, tmp_path: Path
 ) -> None:
     """The round before the breach may already be of the new model."""
-    async with watching(settings(tmp_path), database) as context:
+    async with open_context(settings(tmp_path), database) as context:
         now = context.now()
         seen = []
         for nth in range(8):

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from monitor.command_name import NAMES, as_started, command_name
+from tests.case_tables import each
 from tests.contract.cli import commands
-from tests.tables import each
 
 
 @pytest.fixture(autouse=True)

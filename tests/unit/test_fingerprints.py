@@ -204,7 +204,7 @@ def test_answers_that_stay_in_another_language_are_a_change_and_name_no_fallback
 
 def test_an_answer_that_is_not_suitable_says_so_for_later_counts() -> None:
     answer = AnswerText(QUERIES[0].id, "No.")
-    _, style_match = follow_answer(TrackerState(epoch=1), profile(), answer, at=AT)
+    _, style_match = follow_answer(TrackerState(epoch=1), simulated_profile(), answer, at=AT)
     assert [(item.claim, item.nats) for item in style_match.evidence] == [("not compared", 0.0)]
 
 
