@@ -217,12 +217,7 @@ async def _outside(
     )
     lines = [*targets, *(_request(target, settings) for target in settings.targets.values())]
     lines += [*read, *chain.from_iterable(channels), *check_details.unheard(settings)]
-    lines += [
-        CheckLine(fault.key, False, f"{fault.remedy}: `monitor run` does not start without it")
-        for fault in settings.unresolved
-    ]
-    unresolved = len(settings.channels) - len(settings.usable_channels)
-    if not unresolved and notifications.unheard(settings.channels.values()):
+    if not settings.unresolved and notifications.unheard(settings.channels.values()):
         lines.append(_nobody(settings))
     return [*lines, *accounts], listed
 

@@ -264,10 +264,7 @@ def _suspected(window: Window, hits: Sequence[Sample], since: datetime) -> Seque
 
 @dataclass(frozen=True, slots=True)
 class _Aside:
-    """Answers that could not be compared with the baseline: too short, a refusal, repeated.
-
-    `named`: those that the series counts all the same, because the response names the model.
-    """
+    """Answers that could not be compared; `named`: counted, for the response names the model."""
 
     count: int = 0
     named: int = 0
@@ -293,10 +290,8 @@ def _not_compared(
 
 def _extent(hits: int, n: int, aside: _Aside) -> str:
     """The share of the compared answers that differ, and how many were not compared."""
-    compared = "compared answers" if aside.count else "answers"
-    share = share_text(hits, n, compared)
-    differ = "differs" if n == 1 else "differ"
-    return f"{share} {differ}{f'; {aside}' if aside.count else ''}."
+    share = share_text(hits, n, "compared answers" if aside.count else "answers")
+    return f"{share} {'differs' if n == 1 else 'differ'}{f'; {aside}' if aside.count else ''}."
 
 
 def _seen(hits: Sequence[Sample], n: int, aside: _Aside) -> str:
