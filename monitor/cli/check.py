@@ -203,10 +203,7 @@ def _covered(found: DetectionCoverage) -> list[CheckLine]:
 async def _outside(
     settings: Settings, used: Mapping[str, Price | Unpriced]
 ) -> tuple[list[CheckLine], list[CheckLine]]:
-    """All checks that need other services, concurrently, because each may take its full timeout.
-
-    Returns the lines of the services, and those of the price list.
-    """
+    """Checks that need other services, concurrently: their lines, and those of the price list."""
     pages = [name for name in settings.health if not settings.lacks_secrets(name)]
     targets, read, channels, accounts, listed = await asyncio.gather(
         _each(_target, settings.targets.values()),

@@ -29,9 +29,9 @@ CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 
 def lines(settings: Settings, variables: Mapping[str, str]) -> Iterator[CheckLine]:
     """A warning for everything in the environment that looks like ours and is not used."""
-    for fault in settings.unresolved:
-        remedy = f"{fault.remedy}: `monitor run` does not start without it"
-        yield CheckLine(fault.key, False, remedy)
+    for missing in settings.unresolved:
+        remedy = f"{missing.remedy}: `monitor run` does not start without it"
+        yield CheckLine(missing.key, False, remedy)
     yield from _unread(settings, variables)
     yield from _lost_disk(settings.environment, variables)
     yield from _spool(settings.environment)
