@@ -30,7 +30,9 @@ USAGE = """usage: ./run COMMAND          for example ./run demo; ./run --help na
        ./run test --fast      lint, types, and the tests without process or database; under a minute
        ./run test --slow      more cases of what ./run test shows with some
        ./run test ARGUMENTS   pytest with these arguments
-       ./run install          add Apprise, Parquet, SciPy, tokenizers and the development tools"""
+       ./run install          add Apprise, Parquet, SciPy, tokenizers and the development tools
+       ./run build [DIR]      the wheel and its CycloneDX SBOM; default dist/
+       ./run audit            known vulnerabilities of the locked packages, by pip-audit"""
 
 held = []  # the descriptor of the lock, for steps of the set-up
 
@@ -222,6 +224,8 @@ def needs_everything(arguments):
 def main(arguments):
     if not arguments:
         stop(USAGE)
+    if arguments[0] in ("build", "audit"):
+        become(sys.executable, str(ROOT / "deploy" / "release.py"), *arguments)
     lock = EVERYTHING if needs_everything(arguments) else WORKER
     with locked():
         if not holds(lock):

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.main import get_command
 
 from monitor.__main__ import app
@@ -64,6 +65,58 @@ def test_checks_from_outside_the_machine_reach_the_metrics_port(file: str, setti
     """The default is loopback, which in a container only the container reaches."""
     assert "9091" in read(file)
     assert setting in read(file)
+
+
+def test_the_metrics_port_is_bound_to_loopback_unless_configured_otherwise() -> None:
+    target = REFERENCE.sub("key", read("examples/openai_compatible.toml"))
+    served = load({"MONITOR_CONFIG_TOML": f"{target}\n[metrics]\nport = 9091\n"}).file.metrics
+    assert served.host == "127.0.0.1"
+
+
+def test_the_image_runs_as_an_unprivileged_user_and_owns_nothing_but_its_data() -> None:
+    last = read("Dockerfile").rpartition("\nFROM ")[2]
+    assert re.findall(r"^USER (\S+)$", last, re.MULTILINE) == ["10001"]
+    assert re.findall(r"-o monitor (\S+)", last) == ["/data"]
+    assert not re.search(r"chown|chmod|sudo|EXPOSE|ENTRYPOINT", last)
+
+
+@pytest.mark.parametrize(("service", "writable"), [("migrate", set()), ("worker", {"/data"})])
+def test_compose_gives_a_container_no_privilege(service: str, writable: set[str]) -> None:
+    found = yaml.safe_load(read("compose.yaml"))["services"][service]
+    assert (found["user"], found["read_only"], found["tmpfs"]) == ("10001", True, ["/tmp"])
+    assert (found["cap_drop"], found["security_opt"]) == (["ALL"], ["no-new-privileges:true"])
+    assert not found.keys() & {"cap_add", "privileged", "devices", "network_mode", "pid", "ipc"}
+    volumes = found["volumes"]
+    read_only = [one for one in volumes if isinstance(one, dict) and one["read_only"]]
+    assert {one.split(":")[1] for one in volumes if one not in read_only} == writable
+    assert all(port.startswith("127.0.0.1:") for port in found.get("ports", ()))
+
+
+def test_the_database_of_compose_is_unprivileged_and_not_published() -> None:
+    found = yaml.safe_load(read("compose.yaml"))["services"]["postgres"]
+    assert (found["user"], found["cap_drop"]) == ("postgres", ["ALL"])
+    assert found["security_opt"] == ["no-new-privileges:true"]
+    assert not found.keys() & {"cap_add", "privileged", "ports", "network_mode"}
+
+
+def test_kubernetes_gives_a_pod_no_privilege() -> None:
+    documents = yaml.safe_load_all(read("deploy/kubernetes.yaml"))
+    [pod] = [one["spec"]["template"]["spec"] for one in documents if one["kind"] == "Deployment"]
+    assert pod["automountServiceAccountToken"] is False
+    assert not pod.keys() & {"hostNetwork", "hostPID", "hostIPC"}
+    user = {"runAsNonRoot": True, "runAsUser": 10001, "runAsGroup": 10001}
+    assert user.items() <= pod["securityContext"].items()
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    writable = {}
+    for container in (*pod["initContainers"], *pod["containers"]):
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        mounts = container["volumeMounts"]
+        writable[container["name"]] = {m["mountPath"] for m in mounts if not m.get("readOnly")}
+    assert writable == {"migrate": {"/tmp"}, "worker": {"/tmp", "/data"}}
 
 
 def test_the_configuration_in_the_kubernetes_manifest_is_whole() -> None:

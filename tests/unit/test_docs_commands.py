@@ -16,7 +16,7 @@ PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
     for path in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 }
-SCRIPT = {"test", "install"}  # of `./run`, not of the program
+SCRIPT = {"test", "install", "build", "audit"}  # of `./run`, not of the program
 
 
 def options(command: Any) -> set[str]:

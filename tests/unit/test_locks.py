@@ -26,6 +26,7 @@ def locked(file: str) -> dict[str, str]:
     [
         ("requirements.lock", named(sum(EXTRAS.values(), PROJECT["dependencies"]))),
         ("requirements-worker.lock", named(PROJECT["dependencies"])),
+        ("deploy/release.lock", named((ROOT / "deploy/release.in").read_text().split())),
     ],
 )
 def test_a_lock_holds_what_was_asked_for_each_with_its_hashes(
