@@ -7,7 +7,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-
 from tests.tables import each
 
 FILE = Path(__file__).parents[2] / "deploy" / "release.py"
