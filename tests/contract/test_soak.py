@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.tables import each
 
 from benchmarks.fast_time import faketime
 from benchmarks.soak import SoakDay, goals
+from tests.case_tables import each
 
 ROOT = Path(__file__).parents[2]
 DAY = SoakDay(

@@ -7,7 +7,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from tests.tables import each
+
+from tests.case_tables import each
 
 FILE = Path(__file__).parents[2] / "deploy" / "release.py"
 CLEAN = {"name": "h11", "version": "0.16.0", "vulns": []}
