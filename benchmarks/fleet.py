@@ -198,14 +198,16 @@ def seed(
     url: str, targets: Mapping[str, Target], after: Mapping[str, timedelta], every: timedelta
 ) -> int:
     """The rows of the last 24 hours, rolled up; how many observations."""
-    began = time.monotonic()
+    began, before = time.monotonic(), rows.size(url)
     now = datetime.now(UTC)
     # The workers' first slots stay free.
     until = figures.EPOCH + (now - figures.EPOCH) // every * every
     written = rows.seed_day(url, after, every, first=until - timedelta(days=1), until=until)
-    wrote_s = time.monotonic() - began
+    wrote_s, size = time.monotonic() - began, rows.size(url) - before
     asyncio.run(roll(url, targets))
-    took = f"{wrote_s:.0f} s, rolled up in {time.monotonic() - began - wrote_s:.0f} s"
+    rolled_s, rolled = time.monotonic() - began - wrote_s, rows.size(url) - before - size
+    took = f"{wrote_s:.0f} s, {size / written:.0f} bytes each; rolled up in {rolled_s:.0f} s"
+    took += f", {rolled / written:.0f} bytes more"
     print(f"{written:,} rows written in {took}", file=sys.stderr, flush=True)
     return written
 

@@ -82,3 +82,8 @@ def asked(url: str, statement: LiteralString, **given: object) -> list[tuple[Any
     """The rows of one question, from a connection of its own."""
     with psycopg.connect(plain(url), autocommit=True) as connection:
         return connection.execute(statement, given).fetchall()
+
+
+def size(url: str) -> int:
+    """Bytes of the whole database."""
+    return int(asked(url, "SELECT pg_database_size(current_database())")[0][0])

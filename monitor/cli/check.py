@@ -16,7 +16,7 @@ from itertools import chain
 from typing import TypeVar
 
 from monitor import identity, notifications
-from monitor.cli import check_details, provider_checks, surroundings
+from monitor.cli import check_details, check_load, provider_checks, surroundings
 from monitor.cli.check_details import CheckLine
 from monitor.cli.detection_summary import coverage, nothing_stored
 from monitor.cli.startup import FAILED, configuration, database_and_psql, named, unreachable
@@ -73,6 +73,7 @@ def check() -> None:
     lines += surroundings.lines(settings, os.environ)
     lines += _tokenizers(settings, used)
     lines += _budget(settings, book)
+    lines += check_load.lines(settings)
     for line in lines:
         print(as_started(str(line)))  # noqa: T201
     for target in settings.targets.values():
