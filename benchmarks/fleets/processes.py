@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 
 from benchmarks.truth.server import free_port
@@ -58,7 +59,7 @@ class Worker:
             address = f"http://127.0.0.1:{self.port}/metrics"
             with urllib.request.urlopen(address, timeout=30) as page:
                 text = page.read().decode()
-        except OSError:
+        except (OSError, HTTPException):
             return
         found: dict[str, dict[float, float]] = {}
         for name, bound, count in BUCKET.findall(text):

@@ -5,6 +5,7 @@ than the whole exchange, and its pool scans them all for every request.
 """
 
 import base64
+import errno
 import ipaddress
 import os
 import re
@@ -104,6 +105,10 @@ def framed(head: h11.Response) -> HttpBody:
 HEAD_START_S = 0.25  # delay before the next address is tried in parallel (RFC 8305)
 
 
+# Resources of our own machine: their lack says nothing about the service.
+OWN_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
 class SocketAddress(NamedTuple):
     family: socket.AddressFamily
     sockaddr: tuple[Any, ...]
@@ -137,7 +142,8 @@ async def resolved(host: str, port: int) -> list[SocketAddress]:
 async def first_connected(addresses: list[SocketAddress], *, kernel: bool) -> socket.socket:
     """A socket to whichever address answers first; families take turns (RFC 8305).
 
-    Raises ProbeError with every address and reason where none answers.
+    Raises ProbeError with every address and reason where none answers: `aborted` if our own
+    machine lacks a resource.
     """
 
     def prepared(info: AddrInfoType) -> socket.socket:
@@ -153,16 +159,24 @@ async def first_connected(addresses: list[SocketAddress], *, kernel: bool) -> so
             infos, happy_eyeballs_delay=HEAD_START_S, socket_factory=prepared
         )
     except (OSError, RuntimeError) as error:
+        if OWN_LIMITS.intersection(_numbers(error)):
+            raise ProbeError(Ending.ABORTED, f"the monitor: {_reasons(error)}") from error
         where = ", ".join(map(str, addresses))
         raise ProbeError(Ending.REFUSED, f"{where}: {_reasons(error)}") from error
 
 
+def _numbers(error: OSError | RuntimeError) -> list[int]:
+    """The error numbers of all addresses; the library puts several errors into one message."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return [error.errno]
+    return [int(number) for number in re.findall(r"\[Errno (\d+)\]", str(error))]
+
+
 def _reasons(error: OSError | RuntimeError) -> str:
-    """Why no address answered, each reason once; the library puts several into one message."""
+    """Why no address answered, each reason once."""
     if isinstance(error, OSError) and error.errno is not None:
         return reason(error)
-    numbers = re.findall(r"\[Errno (\d+)\]", str(error))
-    return "; ".join(dict.fromkeys(os.strerror(int(number)) for number in numbers)) or str(error)
+    return "; ".join(dict.fromkeys(map(os.strerror, _numbers(error)))) or str(error)
 
 
 # HTTP proxies, used only if a target names one.

@@ -1,5 +1,6 @@
 """Ways to a target: names, both families, and what each failure is called."""
 
+import resource
 import socket
 import threading
 
@@ -31,6 +32,20 @@ async def test_no_one_listens(wire: ProbeClient) -> None:
     assert "Connection refused" in transcript.detail
     assert transcript.connected_ns is None
     assert transcript.sent_ns is None
+
+
+async def test_a_lack_of_our_own_descriptors_is_not_counted_against_the_service(
+    wire: ProbeClient,
+) -> None:
+    target = target_at(f"http://127.0.0.1:{nobody()}")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        transcript = await probe_once(wire, target)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert outcome_and_timing(transcript, target)[0] is Outcome.ABORTED
+    assert transcript.detail == "the monitor: Too many open files"
 
 
 async def test_a_name_that_does_not_exist(wire: ProbeClient) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from monitor.cli import check_load
 from monitor.config import load
-from tests.tables import each
+from tests.case_tables import each
 
 TARGET = """
 [targets.t{n}]
