@@ -181,6 +181,8 @@ def answer_lines(
         yield f"{query}: “{words}”"
         reason = plain(observation.identity_reason)
         yield f"  {_answerer(observation)}{f': {reason}' if reason else ''}"
+        if observation.check_failed:
+            yield f"  failed check: {plain(observation.check_failed)}"
     if any(observation.model_detected is None for observation, _ in first.values()):
         named = "" if target.expected_models else " --model NAME"
         yield (

@@ -23,7 +23,7 @@ from monitor.config.file_schema import ChannelSection, ConfigFile, QuerySection,
 from monitor.config.toml_document import Origins
 from monitor.config.value_kinds import fields_normalized, normalized
 from monitor.dialects import dialect_of
-from monitor.domain import ALL, Query, Target
+from monitor.domain import ALL, AnswerExpectation, Query, Target
 from monitor.health_page import HealthPage, address
 from monitor.identity import asks_for_model
 from monitor.notifications import (
@@ -374,7 +374,10 @@ def _tuple(values: list[Any]) -> tuple[Any, ...]:
 
 def _query(section: QuerySection) -> Query:
     direct = asks_for_model(section.text) if section.identity is None else section.identity
-    return Query(**section.model_dump() | {"identity": direct})
+    expect = section.expect.model_dump(by_alias=True)
+    expect = {k: _tuple(v) if isinstance(v, list) else v for k, v in expect.items()}
+    own = section.model_dump() | {"identity": direct, "expect": AnswerExpectation(**expect)}
+    return Query(**own)
 
 
 def _floats(value: Any) -> Any:

@@ -23,6 +23,7 @@ from monitor.config.environment import documented
 from monitor.config.file_schema import (
     ChannelSection,
     ConfigFile,
+    ExpectSection,
     HealthSection,
     MaintenanceSection,
     QuerySection,
@@ -135,6 +136,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "environment": lambda: _table("variable", _environment()),
     "target": lambda: _table("key", _section(TargetSection)),
     "query": lambda: _table("key", _section(QuerySection)),
+    "expect": lambda: _table("key", _section(ExpectSection, prefix="expect.")),
     "health": lambda: _table("key", _section(HealthSection)),
     "sections": lambda: _table("key", _sections()),
     "rules": _rules,

@@ -21,6 +21,7 @@ from monitor.domain.observation import (
 )
 from monitor.domain.stream import (
     FROM_START,
+    AnswerExpectation,
     Claim,
     ClaimKind,
     Counts,
@@ -81,6 +82,7 @@ __all__ = [
     "UNJUDGED",
     "AccountReading",
     "AccountState",
+    "AnswerExpectation",
     "Claim",
     "ClaimKind",
     "Cost",

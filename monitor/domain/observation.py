@@ -215,6 +215,8 @@ class Observation:
     source_count: int | None = None  # None: the protocol lists no sources
     source_best_score: float | None = None
     source_newest_at: datetime | None = None
+    check_passed: bool | None = None  # whether the answer met its expectations; None: not checked
+    check_failed: str | None = None  # the first failed check, one line; may quote the answer
 
     @property
     def cost_ends(self) -> tuple[Decimal, Decimal]:

@@ -10,6 +10,24 @@ from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerExpectation:
+    """What a complete answer must fulfil. `complete`: the token limit did not cut it.
+
+    `matches`: a regular expression that is found in it. `language`: as `monitor identify` names it.
+    """
+
+    contains: tuple[str, ...] = ()
+    not_contains: tuple[str, ...] = ()
+    matches: str | None = None
+    min_chars: int | None = None
+    max_chars: int | None = None
+    language: str | None = None
+    sources_at_least: int | None = None
+    json: bool = False
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """A canned query: the same words, sent in every round."""
 
@@ -18,6 +36,7 @@ class Query:
     identity: bool = False  # asks directly which model answers
     prompt_tokens: int | None = None  # estimate, system prompt included
     stop_after_chars: int | None = None  # stop reading early: a cheaper probe
+    expect: AnswerExpectation = AnswerExpectation()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

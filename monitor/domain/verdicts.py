@@ -41,6 +41,8 @@ class Sample:
     tpot_ms: float | None = None  # time per output token; None unless it may be judged
     compared: bool = True  # False: there is a baseline, but this answer is not suitable for it
     degraded: bool = False  # it has a TTFT, whose measurement was disturbed
+    check_passed: bool | None = None  # whether the answer met its expectations; None: not checked
+    check_failed: str | None = None  # the first failed check
 
     @property
     def cost_ends(self) -> tuple[Decimal, Decimal] | None:

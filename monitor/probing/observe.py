@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 
+from monitor.answer_checks import LONGEST as CHECKED_CHARS
+from monitor.answer_checks import CheckedAnswer, failed_check
 from monitor.domain import (
     Claim,
     ClaimKind,
@@ -77,6 +79,16 @@ class ReadTranscript:
         return self.outcome is Outcome.ANSWERED and self.transcript.ending is not Ending.CUT
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerCheck:
+    """Whether an answer met its query's expectations; None: not known. `failed`: the first failed
+    check, or why there is no result.
+    """
+
+    passed: bool | None
+    failed: str | None = None
+
+
 def evidence(
     probed: ReadTranscript,
     occasion: ProbeOccasion,
@@ -103,8 +115,12 @@ def observe(
     who: IdentityJudgement,
     *,
     book: PriceBook,
+    check: AnswerCheck | None = None,
 ) -> Observation:
-    """The observation of one probe. `said` is the evidence on which the judgement `who` rests."""
+    """The observation of one probe. `said` is the evidence on which the judgement `who` rests.
+
+    `check`: what the answer's content showed; None if it was not checked.
+    """
     target, query = occasion.target, occasion.query
     transcript, reply = probed.transcript, probed.reply
     timings = timing.timing(transcript, reply)
@@ -171,7 +187,27 @@ def observe(
         source_best_score=reply.sources.best_score if reply.sources else None,
         source_newest_at=reply.sources.newest_at if reply.sources else None,
         cost_high_usd=cost.high if isinstance(cost, CostRange) else None,
+        check_passed=check.passed if check else None,
+        check_failed=check.failed if check else None,
     )
+
+
+def checked(probed: ReadTranscript, occasion: ProbeOccasion) -> AnswerCheck | None:
+    """Check the content of an answer; None if the probe was not answered."""
+    if probed.outcome is not Outcome.ANSWERED:
+        return None
+    reply = probed.reply
+    failed = failed_check(
+        occasion.query.expect,
+        CheckedAnswer(
+            beginning(reply.final_pieces, CHECKED_CHARS),
+            reply.finish,
+            reply.sources.count if reply.sources else None,
+            cut=not probed.whole,
+        ),
+    )
+    safe = None if failed is None else plain(redact(failed, occasion.secrets))
+    return AnswerCheck(failed is None, safe)
 
 
 def _cost(

@@ -5,6 +5,7 @@ Everything that other rooms need to know of a rule is an attribute of its class:
 
 from collections.abc import Mapping
 
+from monitor.rules.answer_check import AnswerCheckRule
 from monitor.rules.delivery import DeliveryBacklog, DeliveryRule
 from monitor.rules.down import DownRule
 from monitor.rules.fallback import FallbackRule
@@ -28,6 +29,7 @@ RULES: Mapping[str, type[Rule]] = {
         FallbackRule,
         ModelChangedRule,
         DownRule,
+        AnswerCheckRule,
         NoDataRule,
         TtftUnknownRule,
         IdentityUnknownRule,
@@ -55,6 +57,7 @@ __all__ = [
     "SAMPLES",
     "SLICE",
     "SPAN",
+    "AnswerCheckRule",
     "DeliveryBacklog",
     "DeliveryRule",
     "DownRule",

@@ -144,6 +144,8 @@ _SAMPLE = (
     _CHANGED_SINCE,
     _COMPARED,
     observations.c.error,
+    observations.c.check_passed,
+    observations.c.check_failed,
 )
 
 
@@ -373,4 +375,6 @@ def _sample(row: RowMapping | Mapping[Any, Any]) -> Sample:
         recorded_at=row["recorded_at"],
         tpot_ms=None if row["stamp"] == StampSource.DEGRADED else row["tpot_ms"],
         degraded=row["stamp"] == StampSource.DEGRADED and row["ttft_ms"] is not None,
+        check_passed=row["check_passed"],
+        check_failed=row["check_failed"],
     )

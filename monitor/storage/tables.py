@@ -217,6 +217,12 @@ observations = Table(
         comment="when identity and cost were last derived again, or the row was restored, "
         "database clock; NULL: never",
     ),
+    Column(
+        "check_passed",
+        Boolean,
+        comment="whether the answer met its query's expectations; NULL: not checked",
+    ),
+    Column("check_failed", Text, comment="first failed check; NULL: none failed"),
     PrimaryKeyConstraint("slot", "id"),
     CheckConstraint("origin IN ('round', 'burst', 'manual')", "origin"),
     _one_of("outcome", domain.Outcome),

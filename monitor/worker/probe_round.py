@@ -34,7 +34,15 @@ from monitor.identity.token_counts.counts import Counter, counted, disclosed
 from monitor.pricing.book import PriceBook
 from monitor.probing.client import exchange
 from monitor.probing.http_message import LONGEST_WAIT_S
-from monitor.probing.observe import ProbeOccasion, ReadTranscript, evidence, observe, redacted
+from monitor.probing.observe import (
+    AnswerCheck,
+    ProbeOccasion,
+    ReadTranscript,
+    checked,
+    evidence,
+    observe,
+    redacted,
+)
 from monitor.probing.resources import gc_paused
 from monitor.redaction import redact
 from monitor.storage import DatabaseUnavailable, leases, short_waits
@@ -46,6 +54,9 @@ from monitor.worker.outage import keep
 EXCEEDED = (
     f"Interpreting the answer took more than {LIMIT_S * 1000:.0f} ms of CPU time and was stopped; "
     "the model was not identified."
+)
+CHECK_EXCEEDED = (
+    f"matches: the pattern took more than {LIMIT_S * 1000:.0f} ms of CPU time; write a simpler one"
 )
 LONGEST_ANSWER = 200_000  # characters; a longer answer is neither compared nor captured
 LARGE_EVENTS = 10_000
@@ -282,7 +293,10 @@ async def _interpreted(
         target = occasion.target
         models = (judged.judgement.model, *target.expected_models, *target.fallback_models)
         book.prepare(models, at=transcript.started_at)
-        seen = await _step(observe, probed, occasion, said, judged.judgement, book=book)
+        check = await _checked(probed, occasion)
+        seen = await _step(
+            observe, probed, occasion, said, judged.judgement, book=book, check=check
+        )
     except CpuLimitExceeded:
         return InterpretedProbe(_uninterpreted(transcript, occasion, book), stopped=True)
     if known is None:
@@ -305,6 +319,14 @@ async def _step(
     took = time.perf_counter() - began
     await asyncio.sleep(took if took > LONG_STEP_S else 0)
     return result
+
+
+async def _checked(probed: ReadTranscript, occasion: ProbeOccasion) -> AnswerCheck | None:
+    """The check of the content. A pattern that takes too long gives no result."""
+    try:
+        return await _step(checked, probed, occasion)
+    except CpuLimitExceeded:
+        return AnswerCheck(None, CHECK_EXCEEDED)
 
 
 def _large(transcript: Transcript) -> bool:

@@ -38,6 +38,7 @@ async def reader(database: Database, database_url: str) -> Any:
         failed(at + SECOND),
         row_at(at + 3 * SECOND, identity=Identity.CHANGED, model_detected=None),
         row_at(at + 2 * SECOND, identity=Identity.UNKNOWN, model_detected=None, **unpriced),
+        row_at(at + 4 * SECOND, check_passed=False, check_failed="contains: “KBLI” is missing"),
     )
     down = Incident(
         rule="down", scope="rag", opened_at=at, last_breach_at=at, last_told_at=at, value=5.0,

@@ -72,6 +72,15 @@ DOWN = Finding(
     "deployment.",
     certainty="certain (100 %) that probes failed, counted over 6 probes",
 )
+WRONG = Finding(
+    what="wrong answers to query visa: sources_at_least: the answer has no sources, at least 1 are "
+    "expected",
+    was="the answers to query visa failed their check {when} (sources_at_least: the answer has no "
+    "sources, at least 1 are expected)",
+    restored="answers pass their checks again",
+    extent="3 of 3 answers failed",
+    certainty="certain (100 %) that the check failed, counted over 3 answers",
+)
 CHANGED = Finding(
     what="answers no longer match Llama 4 Scout",
     was="{peak} of the answers did not match Llama 4 Scout {when}",
@@ -166,6 +175,15 @@ OPENED = {  # what each rule fires with
         value=5.0, limit=5.0, since=NOON - timedelta(seconds=45), finding=DOWN, rows=rows(5),
         facts={"First failure": "11:59:15 UTC"},
     ),
+    "answer_check": notice(
+        FIRING, "answer_check", "3 of 3 answers to visa failed their check. visa: "
+        "sources_at_least: the answer has no sources, at least 1 are expected.",
+        value=3.0, limit=3.0, since=NOON - 10 * MINUTE, finding=WRONG, rows=rows(3),
+        facts={
+            "First failure": "11:50:00 UTC",
+            "Query visa": "sources_at_least: the answer has no sources, at least 1 are expected",
+        },
+    ),
     "no_data": notice(
         FIRING, "no_data", "No usable sample for 15 min; last sample: 11:45:02 UTC.",
         value=898.0, limit=900.0, since=NOON - 15 * MINUTE, finding=SILENT,
@@ -200,6 +218,7 @@ ENDS = {
     "fallback": "Over after 1 h 12 min. None of the last 15 answers fell back; limit 10%.",
     "model_changed": "Over after 1 h 12 min. 15 of the last 15 answers match the expected model.",
     "down": "Over after 1 h 12 min. None of the last 5 probes failed.",
+    "answer_check": "Over after 1 h 12 min. The latest answers pass their checks.",
     "no_data": "Over after 1 h 12 min. Samples arrive.",
     "spend": "Over after 1 h 12 min. The day 2026-11-23 is over, at $4.38.",
     "probe_budget": "Over after 1 h 12 min. 0 probes of 2026-11-24 cost $0.00.",

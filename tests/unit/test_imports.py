@@ -26,7 +26,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "transcripts",
         "health_page",
     ),
-    ("paired_comparison",),
+    ("answer_checks", "paired_comparison"),
     ("probing.observe",),
     ("network_settings", "command_name", "accounts", "probing.limits"),
     ("probing.tls",),

@@ -26,6 +26,7 @@ _SCRIPTS = (
 _SMALL_WORDS = data_file(__package__, "small_words.toml").every_set()
 _IN_NAMES = _SMALL_WORDS["in_names"]
 _LANGUAGES = {name: words for name, words in _SMALL_WORDS.items() if name != "in_names"}
+LANGUAGES = tuple(sorted({*_LANGUAGES, *(name for name, _ in _SCRIPTS)}))
 _SCARCE = 3  # function words; with fewer the language is unknown
 _DISTINCT = 2  # of them; one word that is repeated may be a term, a name or an abbreviation
 _REFUSES = re.compile(

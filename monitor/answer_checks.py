@@ -1,0 +1,146 @@
+"""Checks of an answer's content: what each canned query expects (`expect` in the configuration).
+
+Each check is linear in the answer, except a pattern of the user's own: the caller limits its CPU
+time. Source: docs/alerts.md#answer_check
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from monitor.domain import AnswerExpectation, Finish
+from monitor.identity.fingerprint.features import LANGUAGES, language
+from monitor.redaction import plain
+
+LONGEST = 200_000  # characters that are examined
+SHOWN = 60  # characters of a value in a message
+_FENCE = re.compile(r"\A```(?:json)?[ \t]*\n(.*)\n```\Z", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedAnswer:
+    """The parts of an answer that checks examine.
+
+    `sources`: the number of retrieved sources; None if the protocol lists none. `cut`: we ended the
+    stream early, so that what is missing at its end proves nothing.
+    """
+
+    text: str
+    finish: Finish | None = None
+    sources: int | None = None
+    cut: bool = False
+
+
+# What is wrong, in words; nothing where the check passes or is not wanted.
+Check = Callable[[AnswerExpectation, CheckedAnswer], Iterator[str]]
+
+
+def failed_check(expect: AnswerExpectation, answer: CheckedAnswer) -> str | None:
+    """The first check that an answer fails, as `name: what is wrong`; None if it passes all."""
+    answer = replace(answer, text=answer.text[:LONGEST])
+    for name, check in CHECKS.items():
+        if answer.cut and name in WHOLE:
+            continue
+        for wrong in check(expect, answer):
+            return f"{name}: {wrong}"
+    return None
+
+
+def _complete(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]:
+    if expect.complete and answer.finish is Finish.LENGTH:
+        yield f"the token limit cut the answer after {len(answer.text):,} characters"
+
+
+def _contains(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]:
+    folded = answer.text.casefold()
+    for wanted in expect.contains:
+        if wanted.casefold() not in folded:
+            yield f"“{_short(wanted)}” is missing"
+
+
+def _not_contains(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]:
+    folded = answer.text.casefold()
+    for unwanted in expect.not_contains:
+        if unwanted.casefold() in folded:
+            yield f"the answer contains “{_short(unwanted)}”"
+
+
+def _matches(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]:
+    if expect.matches is not None and not re.search(expect.matches, answer.text):
+        yield f"the pattern “{_short(expect.matches)}” is not found"
+
+
+def _min_chars(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]:
+    if expect.min_chars is not None and len(answer.text.strip()) < expect.min_chars:
+        chars = f"{len(answer.text.strip()):,} characters"
+        yield f"the answer has {chars}, at least {expect.min_chars:,} are expected"
+
+
+def _max_chars(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]:
+    if expect.max_chars is not None and len(answer.text.strip()) > expect.max_chars:
+        yield (
+            f"the answer has more than {expect.max_chars:,} characters: at least "
+            f"{len(answer.text.strip()):,}"
+        )
+
+
+def _language(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]:
+    if expect.language is not None:
+        found = language(answer.text)
+        if found is not None and found != expect.language:  # too short a text has no language
+            yield f"the answer is in {found}, expected is {expect.language}"
+
+
+def _sources(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]:
+    if expect.sources_at_least is not None and (answer.sources or 0) < expect.sources_at_least:
+        count = answer.sources or 0
+        found = f"{count} source{'s' if count > 1 else ''}" if count else "no sources"
+        yield f"the answer has {found}, at least {expect.sources_at_least} are expected"
+
+
+def _json(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]:
+    if expect.json:
+        stripped = answer.text.strip()
+        fenced = _FENCE.match(stripped)
+        try:
+            json.loads(fenced[1] if fenced else stripped)
+        except RecursionError:
+            yield "the answer is nested too deeply to be read as JSON"
+        except ValueError as error:
+            yield f"the answer is not one JSON document ({plain(str(error), SHOWN)})"
+
+
+def pattern(text: str) -> str:
+    """A regular expression that Python can compile. Raises ValueError."""
+    try:
+        re.compile(text)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"not a regular expression ({error}): correct the pattern") from None
+    return text
+
+
+def known_language(name: str) -> str:
+    """A language or script that answers can be recognised in. Raises ValueError."""
+    if name not in LANGUAGES:
+        raise ValueError(f"unknown language: write one of {', '.join(LANGUAGES)}")
+    return name
+
+
+def _short(text: str) -> str:
+    return plain(text, SHOWN)
+
+
+CHECKS: dict[str, Check] = {
+    "complete": _complete,
+    "contains": _contains,
+    "not_contains": _not_contains,
+    "matches": _matches,
+    "min_chars": _min_chars,
+    "max_chars": _max_chars,
+    "language": _language,
+    "sources_at_least": _sources,
+    "json": _json,
+}
+# They need the end of the answer.
+WHOLE = frozenset({"complete", "contains", "matches", "min_chars", "sources_at_least", "json"})
