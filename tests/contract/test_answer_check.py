@@ -9,9 +9,9 @@ from monitor.storage import Database
 from monitor.worker import evaluation, probe_round
 from monitor.worker.probe_round import CHECK_EXCEEDED
 from tests.contract.cli import call
+from tests.contract.open_context import open_context
 from tests.contract.test_init import served, sse
 from tests.contract.test_probe_budget import nothing
-from tests.contract.open_context import open_context
 from tests.e2e.worker_process import rows
 from tests.scripted_server import LAST, chunk, head, scripted_server
 
@@ -67,7 +67,9 @@ async def test_an_answer_that_meets_everything_passes(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     found = {"sources": [{"source": "KBLI primer", "snippet": "…", "similarity": 0.3}]}
-    async with scripted_server(*stream("It is the visa for you and for the work.", found)) as server:
+    async with scripted_server(
+        *stream("It is the visa for you and for the work.", found)
+    ) as server:
         settings = configured(tmp_path, server.url, 'matches = "v.sa", sources_at_least = 1')
         async with open_context(settings, database) as context:
             await probe_round.run_round(

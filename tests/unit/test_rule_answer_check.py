@@ -8,8 +8,8 @@ import pytest
 
 from monitor.domain import Sample, VerdictState
 from monitor.rules import AnswerCheckRule
-from tests.probe_notation import EVERY, NOON, after, incident, sample, window
 from tests.case_tables import each
+from tests.probe_notation import EVERY, NOON, after, incident, sample, window
 
 FAILED = "contains: “KBLI” is missing"
 OK, HOLD, BREACH, NO_DATA = (
