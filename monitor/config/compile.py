@@ -19,7 +19,8 @@ from monitor.config.config_errors import (
     suggestion,
 )
 from monitor.config.environment import OPTION_TYPES, REFERENCE
-from monitor.config.file_schema import ChannelSection, ConfigFile, QuerySection, TargetSection
+from monitor.config.file_schema import ChannelSection, ConfigFile, TargetSection
+from monitor.config.query_schema import QuerySection
 from monitor.config.toml_document import Origins
 from monitor.config.value_kinds import fields_normalized, normalized
 from monitor.dialects import dialect_of

@@ -23,13 +23,12 @@ from monitor.config.environment import documented
 from monitor.config.file_schema import (
     ChannelSection,
     ConfigFile,
-    ExpectSection,
     HealthSection,
     MaintenanceSection,
-    QuerySection,
-    Section,
     TargetSection,
 )
+from monitor.config.query_schema import ExpectSection, QuerySection
+from monitor.config.section import Section
 from monitor.rules import RULES, Rule
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"

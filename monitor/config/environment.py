@@ -22,7 +22,8 @@ from pydantic.fields import FieldInfo
 from monitor.accounts import ACCOUNTS
 from monitor.accounts.replies import ProviderAccount
 from monitor.config.config_errors import ConfigError, sentence, shown_value
-from monitor.config.file_schema import ConfigFile, shown
+from monitor.config.file_schema import ConfigFile
+from monitor.config.section import shown
 from monitor.config.value_kinds import HttpUrl, bare, host_and_port, normalized
 from monitor.domain import Target
 from monitor.health_page import address

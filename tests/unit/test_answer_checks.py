@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from monitor.answer_checks import CHECKS, LONGEST, WHOLE, CheckedAnswer, failed_check
-from monitor.config.file_schema import QuerySection
+from monitor.config.query_schema import QuerySection
 from monitor.domain import AnswerExpectation, Finish
 from tests.case_tables import each
 

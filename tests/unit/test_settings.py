@@ -52,7 +52,7 @@ def faults(tmp_path: Path, text: str, **environ: str) -> list[str]:
          'targets.rag.url = "http://169.254.169.254/": a cloud metadata address cannot be '
          'a target'),
         (GOOD + "every = 5\n", {}, "targets.rag.queries.0.every: unknown key; known here: "
-         "id, identity, prompt_tokens, stop_after_chars, text"),
+         "expect, id, identity, prompt_tokens, stop_after_chars, text"),
         (GOOD.replace("[[", 'every = "5"\n[['), {},
          'targets.rag.every = "5": write a duration such as "30s", "5m" or "1h30m"'),
         (GOOD.replace("[[", 'every = "200ms"\n[['), {},

@@ -57,6 +57,7 @@ SAMPLES: dict[str, tuple[str, ...]] = {
     "from": ("03:00",),
     "severity": ("warn", "info"),
     "kind": ("console",),
+    "language": ("english",),
     "rules": ("ttft",),
     "targets": ("rag",),
 }
@@ -168,7 +169,7 @@ def got(settings: Settings, key: Key) -> Any:
         if isinstance(part, int) or isinstance(here, dict):
             here = here[part]
         else:
-            here = getattr(here, {"from": "start", "to": "end"}.get(part, part))
+            here = getattr(here, {"from": "start", "to": "end", "json": "json_"}.get(part, part))
     return here
 
 
