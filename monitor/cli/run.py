@@ -141,6 +141,7 @@ def worker_context(
             settings.targets.values(),
             rules=settings.rules,
             channels=settings.channels,
+            most_targets=settings.file.metrics.targets,
             version=__version__,
             region=environment.fly_region,
             config_hash=settings.config_hash,

@@ -305,6 +305,13 @@ class MetricsSection(Section):
         description='the address it is bound to; `"0.0.0.0"` or `"::"` lets other machines in, '
         "and asks for no login",
     )
+    targets: int = Field(
+        200,
+        ge=0,
+        le=10_000,
+        description="how many targets, in the order of this file, have series of their own; the "
+        'others are summed under `target="other"`',
+    )
 
 
 class ConfigFile(Section):

@@ -3,6 +3,8 @@
 Jobs call one method after each fact. Nothing here can fail a job or block.
 """
 
+import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from itertools import islice
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -24,6 +27,8 @@ __all__ = ["EndpointReply", "Metrics", "WorkerHealth"]
 
 StatusPages = Callable[[str], Awaitable[EndpointReply | None]]  # by path
 
+MOST_TARGETS = 200  # with series of their own: some 20 KB of a page each
+FRESH_S = 1.0  # how long a page is served again
 INTERVALS = 3  # one cycle may be missed and the next be late before `/healthz` fails
 
 
@@ -49,17 +54,22 @@ class Metrics:
         rules: Iterable[str] = (),
         channels: Iterable[str] = (),
         began_at: datetime | None = None,
+        most_targets: int = MOST_TARGETS,
         **build: str,
     ) -> None:
         self._targets = {target.name: target for target in targets}
+        self._most = most_targets
+        self._own = {target.name for target in self._named()}  # with series of their own
         self._registry = CollectorRegistry()
         self._held = series(self._registry)
         self._rules = tuple(rules)
-        begin_at_zero(self._held, self._targets.values(), rules=self._rules, channels=channels)
+        begin_at_zero(self._held, self._named(), rules=self._rules, channels=channels)
         self._build = build
         self._held.build.info(build)
         self._cycle_at = began_at or datetime.now(UTC)
         self._cycled = False
+        self._rendering: asyncio.Task[None] | None = None
+        self._rendered: dict[str, tuple[float, bytes]] = {}  # when, and the page, by content type
         self._broken: Mapping[str, str] = {}  # by channel
         self._dropped = 0
 
@@ -67,13 +77,15 @@ class Metrics:
         self, targets: Iterable[Target], *, rules: Iterable[str], config_hash: str
     ) -> None:
         """Change targets and rules; the series of removed targets are deleted."""
-        before, self._targets = self._targets, {target.name: target for target in targets}
+        before = self._own
+        self._targets = {target.name: target for target in targets}
+        self._own = {target.name for target in self._named()}
         self._rules = tuple(rules)
-        for name in before.keys() - self._targets.keys():
+        for name in before - self._own:
             for metric in self._held:
                 if "target" in metric._labelnames:
                     metric.remove_by_labels({"target": name})
-        begin_at_zero(self._held, self._targets.values(), rules=self._rules, channels=())
+        begin_at_zero(self._held, self._named(), rules=self._rules, channels=())
         self._build = {**self._build, "config_hash": config_hash}
         self._held.build.info(self._build)
 
@@ -81,8 +93,11 @@ class Metrics:
         """Count one probe of a target that is watched."""
         if observation.target not in self._targets:
             return  # it was removed during the probe
-        held, target, outcome = self._held, observation.target, observation.outcome
-        received = (target, observation.query, "chat", self._model(observation))
+        held, outcome = self._held, observation.outcome
+        target = self._label(observation.target)
+        received = (target, OTHER, "chat", OTHER)
+        if target == observation.target:
+            received = (target, observation.query, "chat", self._model(observation))
         held.probes.labels(target, outcome.value).inc()
         held.success.labels("probed").set(observation.started_at.timestamp())
         if observation.ttft_ms is not None:
@@ -104,9 +119,9 @@ class Metrics:
         """Count a round; not whole: it was refused, incomplete, or could not be claimed."""
         if target not in self._targets:
             return
-        self._held.rounds.labels(target).inc()
+        self._held.rounds.labels(self._label(target)).inc()
         if not whole:
-            self._held.missed.labels(target).inc()
+            self._held.missed.labels(self._label(target)).inc()
 
     def skipped(self) -> None:
         """Count a run the scheduler could not start in time."""
@@ -116,7 +131,7 @@ class Metrics:
         """A round was probed, stored and evaluated completely."""
         self._cycle_at, self._cycled = at, True
         if target in self._targets:
-            self._held.cycle.labels(target).set(at.timestamp())
+            self._held.cycle.labels(self._label(target)).set(at.timestamp())
         self.succeeded("cycle", at)
 
     def succeeded(self, stage: str, at: datetime) -> None:
@@ -170,7 +185,7 @@ class Metrics:
 
     def interpretation_stopped(self, target: str) -> None:
         """Count an answer whose interpretation exceeded its CPU time."""
-        self._held.stopped.labels(target).inc()
+        self._held.stopped.labels(self._label(target)).inc()
 
     def database(self, at: datetime | None) -> None:
         """Whether the state could be read, and when; None: the database is unavailable."""
@@ -197,6 +212,32 @@ class Metrics:
         encode, content_type = choose_encoder(accept)
         return content_type, encode(self._registry)
 
+    async def _page(self, accept: str) -> tuple[str, bytes]:
+        """The same, made in a thread, one page at a time, and at most once in `FRESH_S`."""
+        _, content_type = choose_encoder(accept)
+        while True:
+            made_s, body = self._rendered.get(content_type, (-FRESH_S, b""))
+            if time.monotonic() - made_s < FRESH_S:
+                return content_type, body
+            if self._rendering is None:
+                self._rendering = asyncio.create_task(self._render(accept))
+            await asyncio.shield(self._rendering)
+
+    async def _render(self, accept: str) -> None:
+        try:
+            content_type, body = await asyncio.to_thread(self.page, accept)
+            self._rendered = {content_type: (time.monotonic(), body)}
+        finally:
+            self._rendering = None
+
+    def _named(self) -> list[Target]:
+        """The targets that have series of their own."""
+        return list(islice(self._targets.values(), self._most))
+
+    def _label(self, target: str) -> str:
+        """The target's name, or `other` if it has no series of its own."""
+        return target if target in self._own else OTHER
+
     @asynccontextmanager
     async def serving(
         self, host: str, port: int | None, pages: StatusPages | None = None
@@ -210,12 +251,16 @@ class Metrics:
             if port is None:
                 yield None
                 return
-            async with listening(host, port, partial(self._answer, pages)) as bound:
-                yield bound
+            try:
+                async with listening(host, port, partial(self._answer, pages)) as bound:
+                    yield bound
+            finally:
+                if self._rendering is not None:
+                    await asyncio.gather(self._rendering, return_exceptions=True)
 
     async def _answer(self, pages: StatusPages | None, path: str, accept: str) -> EndpointReply:
         if path == "/metrics":
-            content_type, body = self.page(accept)
+            content_type, body = await self._page(accept)
             return EndpointReply(200, content_type, body)
         if path == "/healthz":
             health = self.health(datetime.now(UTC))

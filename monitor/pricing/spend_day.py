@@ -1,12 +1,13 @@
 """The spend of one day, computed from five-minute slices and account readings."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from itertools import groupby
 from operator import attrgetter
-from typing import Literal
+from typing import Literal, TypeVar
 
 from monitor.pricing.meters import (
     FRESH_FOR,
@@ -41,6 +42,7 @@ class SpendSlice:
     mean_usd: Decimal | None
     high_usd: Decimal | None = None
     mean_high_usd: Decimal | None = None
+    probes: int = 0  # of any outcome
 
     @property
     def ranged(self) -> bool:
@@ -59,114 +61,6 @@ class SpentDay:
 
     spend: DailySpend
     slices: tuple[tuple[datetime, Decimal], ...]
-
-
-def spent_day(
-    received: Sequence[SpendSlice],
-    *,
-    starts_at: datetime,
-    ends_at: datetime,
-    now: datetime,
-    daily_queries: Mapping[str, int],
-    provider_of: Callable[[str], str | None],
-    accounts: Mapping[str, AccountSpend],
-    fresh_for: timedelta = FRESH_FOR,
-    billers: Mapping[str, Collection[str | None]] | None = None,
-    length: timedelta | None = None,
-) -> SpentDay:
-    """Sum the day over providers: each by its account if known, else probes and traffic.
-
-    `received` lies within the day, in any order. In a slice without probes, traffic is assumed to
-    be served as before: missing probes do not mean low usage. `billers`: by target, the providers
-    that bill for its declared models. If the account of one is known, it may already include an
-    answer of unknown model: then only the high end of that answer counts, and nothing of it if the
-    accounts of all are known. `length`: of a whole day, if `starts_at` is not its midnight.
-    """
-    until = min(now, ends_at)
-    probes: dict[str | None, UsdAmount] = {}
-    by_slice: dict[datetime, Decimal] = {}
-    unknown: dict[str, UsdAmount] = {}  # by target, the cost of its answers of unknown model
-    for item in received:
-        provider = provider_of(item.model) if item.model else None
-        probes[provider] = probes.get(provider, UsdAmount()) + item.spent
-        if item.ranged:
-            unknown[item.target] = unknown.get(item.target, UsdAmount()) + item.spent
-        by_slice[item.starts_at] = by_slice.get(item.starts_at, Decimal(0)) + item.probes_usd
-    used: dict[str | None, UsdAmount] = {}
-    for target, queries in daily_queries.items():
-        own = [item for item in received if item.target == target]
-        for begins, span, serving in _serving(own, starts_at, until, provider_of):
-            spent = traffic_shares(
-                serving, daily_queries=queries, span=span, day=length or ends_at - starts_at
-            )
-            for share, amount in spent:
-                provider = share.provider if share else None
-                used[provider] = used.get(provider, UsdAmount()) + amount
-                if share and share.mean_high_usd is not None:
-                    unknown[target] = unknown.get(target, UsdAmount()) + amount
-                by_slice[begins] = by_slice.get(begins, Decimal(0)) + amount.usd
-    read = {name for name, account in accounts.items() if until - account.at <= fresh_for}
-    held = sum(
-        (
-            _held(amount, (billers or {}).get(target, ()), known=accounts.keys(), read=read)
-            for target, amount in unknown.items()
-        ),
-        UsdAmount(),
-    )
-    days = [
-        ProviderDay(
-            provider=provider,
-            probes=probes.get(provider, UsdAmount()),
-            traffic=used.get(provider, UsdAmount()),
-            account=accounts.get(provider) if provider else None,
-            held=UsdAmount() if provider else held,
-        )
-        for provider in sorted({*probes, *used, *accounts}, key=str)
-    ]
-    return SpentDay(
-        daily_spend(days, now=until, fresh_for=fresh_for), tuple(sorted(by_slice.items()))
-    )
-
-
-def _held(
-    unknown: UsdAmount, billers: Collection[str | None], *, known: Collection[str], read: Set[str]
-) -> UsdAmount:
-    """What to subtract for accounts that may include it: the low end, or all of it."""
-    if billers and set(billers) <= read:
-        return UsdAmount(unknown.usd, margin_usd=unknown.margin_usd)
-    if any(provider in known for provider in billers):
-        return UsdAmount(unknown.usd, margin_usd=-unknown.usd)
-    return UsdAmount()
-
-
-def _serving(
-    received: Iterable[SpendSlice],
-    starts_at: datetime,
-    until: datetime,
-    provider_of: Callable[[str], str | None],
-) -> Iterator[tuple[datetime, timedelta, list[ServedAnswers]]]:
-    """The serving models in every slice so far; before the first answer, the first model."""
-    at = attrgetter("starts_at")
-    found = {
-        begins: [_share(item, provider_of) for item in items if item.answers > 0]
-        for begins, items in groupby(sorted(received, key=at), key=at)
-    }
-    served = next((shares for shares in found.values() if shares), [])
-    begins = starts_at
-    while begins < until:
-        served = found.get(begins) or served
-        yield begins, min(SLICE, until - begins), served
-        begins += SLICE
-
-
-def _share(item: SpendSlice, provider_of: Callable[[str], str | None]) -> ServedAnswers:
-    provider = provider_of(item.model) if item.model else None
-    return ServedAnswers(
-        provider, item.answers, item.mean_usd, item.mean_high_usd, item.unpriced > 0, item.model
-    )
-
-
-# The spend of each hour by target, model, provider and meter, from the slices of the day.
 
 
 Meter = Literal["probes", "traffic"]
@@ -206,6 +100,240 @@ def hour_end(at: datetime, zone: tzinfo) -> datetime:
     return end
 
 
+class RunningDay:
+    """A day of spend as a running sum: slices that are over are added once.
+
+    Each target's slices are added in order of time. Those from `closed_until` on are not in the
+    sums: `so_far` adds them to a copy. `length`: of a whole day, if `starts_at` is not its
+    midnight. With `zone` the hours of the zone are summed, too.
+    """
+
+    def __init__(
+        self,
+        *,
+        starts_at: datetime,
+        ends_at: datetime,
+        daily_queries: Mapping[str, int],
+        provider_of: Callable[[str], str | None],
+        length: timedelta | None = None,
+        zone: tzinfo | None = None,
+    ) -> None:
+        self.starts_at, self.ends_at = starts_at, ends_at
+        self.closed_until = starts_at
+        self.unpriced: dict[str | None, int] = {}  # answers without a price, by provider
+        self._daily_queries = {name: n for name, n in daily_queries.items() if n > 0}
+        self._provider_of = provider_of
+        self._length = length or ends_at - starts_at
+        self._zone = zone
+        self._probes: dict[str | None, UsdAmount] = {}
+        self._used: dict[str | None, UsdAmount] = {}
+        self._unknown: dict[str, UsdAmount] = {}  # by target, the cost of answers of unknown model
+        self._by_slice: dict[datetime, Decimal] = {}
+        self._hours: dict[tuple[datetime, Key], UsdAmount] = {}
+        # By target: the models that served last, and until when its traffic is added.
+        self._served: dict[str, tuple[Sequence[ServedAnswers], datetime]] = {}
+
+    def close(self, received: Iterable[SpendSlice], until: datetime) -> None:
+        """Add the slices from `closed_until` to `until`, at which a slice begins or the day ends.
+
+        Traffic from before the first answer of a target waits for it.
+        """
+        self._add(received, until, waiting=True)
+        self.closed_until = until
+
+    def so_far(self, received: Iterable[SpendSlice], now: datetime) -> "RunningDay":
+        """The day up to now, with the slices that are not closed."""
+        day = copy(self)
+        for name in ("unpriced", "_probes", "_used", "_unknown", "_by_slice", "_hours", "_served"):
+            setattr(day, name, getattr(self, name).copy())
+        day.closed_until = min(now, self.ends_at)
+        day._add(received, day.closed_until, waiting=False)
+        return day
+
+    def _add(self, received: Iterable[SpendSlice], until: datetime, *, waiting: bool) -> None:
+        own: dict[str, list[SpendSlice]] = {}
+        for item in received:
+            provider = self._provider_of(item.model) if item.model else None
+            _increase(self._probes, provider, item.spent)
+            self.unpriced[provider] = self.unpriced.get(provider, 0) + item.unpriced
+            if item.ranged:
+                _increase(self._unknown, item.target, item.spent)
+            self._add_slice(item.starts_at, item.probes_usd)
+            key: Key = (item.target, item.model, provider, "probes")
+            self._add_hour(item.starts_at, key, item.spent)
+            if item.target in self._daily_queries:
+                own.setdefault(item.target, []).append(item)
+        for target, queries in self._daily_queries.items():
+            served, begins_at = self._served.get(target, ((), self.starts_at))
+            answers = own.get(target, ())
+            if waiting and not served and not any(item.answers > 0 for item in answers):
+                continue
+            for begins, span, serving in _serving(
+                answers, begins_at, until, self._provider_of, served
+            ):
+                self._add_traffic(target, queries, begins, span, serving)
+                served = serving
+            self._served[target] = served, until
+
+    def _add_traffic(
+        self,
+        target: str,
+        queries: int,
+        begins: datetime,
+        span: timedelta,
+        serving: Sequence[ServedAnswers],
+    ) -> None:
+        used = traffic_shares(serving, daily_queries=queries, span=span, day=self._length)
+        for share, amount in used:
+            model, provider = (share.model, share.provider) if share else (None, None)
+            _increase(self._used, provider, amount)
+            if share and share.mean_high_usd is not None:
+                _increase(self._unknown, target, amount)
+            self._add_slice(begins, amount.usd)
+            self._add_hour(begins, (target, model, provider, "traffic"), amount)
+
+    def _add_slice(self, at: datetime, usd: Decimal) -> None:
+        self._by_slice[at] = self._by_slice.get(at, Decimal(0)) + usd
+
+    def _add_hour(self, at: datetime, key: Key, amount: UsdAmount) -> None:
+        if self._zone is not None:
+            _increase(self._hours, (max(hour_of(at, self._zone), self.starts_at), key), amount)
+
+    def spent(
+        self,
+        accounts: Mapping[str, AccountSpend],
+        *,
+        fresh_for: timedelta = FRESH_FOR,
+        billers: Mapping[str, Collection[str | None]] | None = None,
+    ) -> SpentDay:
+        """The sum over providers up to `closed_until`: each by its account if known, else probes
+        and traffic. `billers`: see `spent_day`.
+        """
+        until = self.closed_until
+        read = {name for name, account in accounts.items() if until - account.at <= fresh_for}
+        held = sum(
+            (
+                _held(amount, (billers or {}).get(target, ()), known=accounts.keys(), read=read)
+                for target, amount in self._unknown.items()
+            ),
+            UsdAmount(),
+        )
+        days = [
+            ProviderDay(
+                provider=provider,
+                probes=self._probes.get(provider, UsdAmount()),
+                traffic=self._used.get(provider, UsdAmount()),
+                account=accounts.get(provider) if provider else None,
+                held=UsdAmount() if provider else held,
+            )
+            for provider in sorted({*self._probes, *self._used, *accounts}, key=str)
+        ]
+        return SpentDay(
+            daily_spend(days, now=until, fresh_for=fresh_for),
+            tuple(sorted(self._by_slice.items())),
+        )
+
+    def spent_hours(self) -> list["SpentHour"]:
+        """The hours up to `closed_until`; the last may be short."""
+        zone = self._zone or UTC
+        return [
+            SpentHour(
+                starts_at=hour,
+                until=min(hour_end(hour, zone), self.closed_until),
+                target=target,
+                model=model,
+                provider=provider,
+                meter=meter,
+                spent=spent,
+            )
+            for (hour, (target, model, provider, meter)), spent in self._hours.items()
+        ]
+
+    def forget_hours(self, before: datetime) -> None:
+        """Forget the sums of the hours that began before an instant."""
+        self._hours = {key: spent for key, spent in self._hours.items() if key[0] >= before}
+
+
+K = TypeVar("K")
+
+
+def _increase(sums: dict[K, UsdAmount], key: K, amount: UsdAmount) -> None:
+    sums[key] = sums.get(key, UsdAmount()) + amount
+
+
+def spent_day(
+    received: Sequence[SpendSlice],
+    *,
+    starts_at: datetime,
+    ends_at: datetime,
+    now: datetime,
+    daily_queries: Mapping[str, int],
+    provider_of: Callable[[str], str | None],
+    accounts: Mapping[str, AccountSpend],
+    fresh_for: timedelta = FRESH_FOR,
+    billers: Mapping[str, Collection[str | None]] | None = None,
+    length: timedelta | None = None,
+) -> SpentDay:
+    """Sum the day over providers: each by its account if known, else probes and traffic.
+
+    `received` lies within the day, in any order. In a slice without probes, traffic is assumed to
+    be served as before: missing probes do not mean low usage. `billers`: by target, the providers
+    that bill for its declared models. If the account of one is known, it may already include an
+    answer of unknown model: then only the high end of that answer counts, and nothing of it if the
+    accounts of all are known. `length`: of a whole day, if `starts_at` is not its midnight.
+    """
+    day = RunningDay(
+        starts_at=starts_at,
+        ends_at=ends_at,
+        daily_queries=daily_queries,
+        provider_of=provider_of,
+        length=length,
+    )
+    return day.so_far(received, now).spent(accounts, fresh_for=fresh_for, billers=billers)
+
+
+def _held(
+    unknown: UsdAmount, billers: Collection[str | None], *, known: Collection[str], read: Set[str]
+) -> UsdAmount:
+    """What to subtract for accounts that may include it: the low end, or all of it."""
+    if billers and set(billers) <= read:
+        return UsdAmount(unknown.usd, margin_usd=unknown.margin_usd)
+    if any(provider in known for provider in billers):
+        return UsdAmount(unknown.usd, margin_usd=-unknown.usd)
+    return UsdAmount()
+
+
+def _serving(
+    received: Iterable[SpendSlice],
+    starts_at: datetime,
+    until: datetime,
+    provider_of: Callable[[str], str | None],
+    served: Sequence[ServedAnswers],
+) -> Iterator[tuple[datetime, timedelta, Sequence[ServedAnswers]]]:
+    """The serving models in every slice so far; before the first answer, the first model.
+
+    `served`: the models that served before.
+    """
+    at = attrgetter("starts_at")
+    found = {
+        begins: [_share(item, provider_of) for item in items if item.answers > 0]
+        for begins, items in groupby(sorted(received, key=at), key=at)
+    }
+    served = served or next((shares for shares in found.values() if shares), [])
+    begins = starts_at
+    while begins < until:
+        served = found.get(begins) or served
+        yield begins, min(SLICE, until - begins), served
+        begins += SLICE
+
+
+def _share(item: SpendSlice, provider_of: Callable[[str], str | None]) -> ServedAnswers:
+    provider = provider_of(item.model) if item.model else None
+    return ServedAnswers(
+        provider, item.answers, item.mean_usd, item.mean_high_usd, item.unpriced > 0, item.model
+    )
+
+
 def spent_hours(
     received: Sequence[SpendSlice],
     *,
@@ -222,34 +350,12 @@ def spent_hours(
     As in the day's sum, traffic is assumed to be served as before where there are no answers.
     `length`: of a whole day, if `starts_at` is not its midnight; its first hour may be short.
     """
-    until = min(now, ends_at)
-    sums: dict[tuple[datetime, Key], UsdAmount] = {}
-
-    def add(at: datetime, key: Key, amount: UsdAmount) -> None:
-        hour = max(hour_of(at, zone), starts_at)
-        sums[hour, key] = sums.get((hour, key), UsdAmount()) + amount
-
-    for item in received:
-        provider = provider_of(item.model) if item.model else None
-        add(item.starts_at, (item.target, item.model, provider, "probes"), item.spent)
-    for target, queries in daily_queries.items():
-        own = [item for item in received if item.target == target]
-        for begins, span, serving in _serving(own, starts_at, until, provider_of):
-            used = traffic_shares(
-                serving, daily_queries=queries, span=span, day=length or ends_at - starts_at
-            )
-            for share, spent in used:
-                model, provider = (share.model, share.provider) if share else (None, None)
-                add(begins, (target, model, provider, "traffic"), spent)
-    return [
-        SpentHour(
-            starts_at=hour,
-            until=min(hour_end(hour, zone), until),
-            target=target,
-            model=model,
-            provider=provider,
-            meter=meter,
-            spent=spent,
-        )
-        for (hour, (target, model, provider, meter)), spent in sums.items()
-    ]
+    day = RunningDay(
+        starts_at=starts_at,
+        ends_at=ends_at,
+        daily_queries=daily_queries,
+        provider_of=provider_of,
+        length=length,
+        zone=zone,
+    )
+    return day.so_far(received, now).spent_hours()

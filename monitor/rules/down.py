@@ -8,10 +8,11 @@ from itertools import islice, takewhile
 from typing import ClassVar
 
 from monitor.domain import Finding, Incident, Sample, Severity, Subject, Verdict, VerdictState
+from monitor.rules.answer_series import breach_length
 from monitor.rules.explanations import failure_words, named, reported_error
 from monitor.rules.limit_checks import CERTAIN, at_least, at_most, between
 from monitor.rules.rule import Rule, Unit
-from monitor.rules.window import PATIENCE, TRIED, Window, breach_length
+from monitor.rules.window import PATIENCE, TRIED, Window
 
 _ROWS = 60
 _INSTANT = timedelta(microseconds=1)

@@ -111,6 +111,7 @@ def _words(text: str) -> str:
 
 
 BEFORE = timedelta(hours=1)  # an event that is older than this is not named as the cause
+_INSTANT = timedelta(microseconds=1)
 REFUSED, SHARE = 3, 0.2  # this many failures, and this share of all probes, are not chance
 
 
@@ -133,7 +134,7 @@ def explained(
     begun = (
         latest_incident.opened_at if latest_incident is not None and latest_incident.open else now
     )
-    causes = [*_refusals(window.samples, since=begun - BEFORE), *_latest(events, begun)]
+    causes = [*_refusals(window, since=begun - BEFORE), *_latest(events, begun)]
     if not causes:
         return verdict
     return caused(verdict, "; ".join(causes))
@@ -147,11 +148,12 @@ def caused(verdict: Verdict, cause: str) -> Verdict:
     )
 
 
-def _refusals(samples: Iterable[Sample], *, since: datetime) -> Iterable[str]:
-    recent = [sample for sample in samples if sample.at > since]
-    refused = sum(sample.outcome is Outcome.RATE_LIMITED for sample in recent)
-    if refused >= REFUSED and refused >= SHARE * len(recent):
-        yield f"the service is rate limiting: {refused} of {len(recent)} probes got HTTP 429"
+def _refusals(window: Window, *, since: datetime) -> Iterable[str]:
+    log = window.log
+    outcomes = [log.kind(n).outcome for n in range(log.before(since + _INSTANT), log.end)]
+    refused = outcomes.count(Outcome.RATE_LIMITED)
+    if refused >= REFUSED and refused >= SHARE * len(outcomes):
+        yield f"the service is rate limiting: {refused} of {len(outcomes)} probes got HTTP 429"
 
 
 def _latest(events: Sequence[CauseEvent], begun: datetime) -> Iterable[str]:

@@ -26,10 +26,11 @@ from monitor.domain import (
     usd_text,
 )
 from monitor.identity.model_names.common_name import common_name, named_apart, without_ids
+from monitor.rules.answer_series import AnswerSeries
 from monitor.rules.limit_checks import unseen
 from monitor.rules.rule import Rule, Unit
 from monitor.rules.statistics import ShareLimits, recovering, unjudged
-from monitor.rules.window import WITHIN_LIMIT, AnswerSeries, Window
+from monitor.rules.window import WITHIN_LIMIT, Window
 
 _ROWS = 60
 _CONFIDENCE = re.compile(r" \(confidence [^()]*\)")  # already stated in the sentence

@@ -25,11 +25,12 @@ from monitor.domain import (
     share_text,
 )
 from monitor.identity.model_names.common_name import common_name
+from monitor.rules.answer_series import AnswerSeries
 from monitor.rules.fallback import names
 from monitor.rules.limit_checks import at_least
 from monitor.rules.rule import Rule, Unit
 from monitor.rules.statistics import ShareLimits, divergence, recovering, unjudged
-from monitor.rules.window import AnswerSeries, Window
+from monitor.rules.window import Window
 
 _ROWS = 60
 _UNNAMED = "the expected model"

@@ -10,8 +10,9 @@ from statistics import median
 from typing import Literal
 
 from monitor.domain import Incident, Verdict
+from monitor.rules.answer_series import AnswerSeries
 from monitor.rules.limit_checks import at_least, between, positive, unseen
-from monitor.rules.window import AnswerSeries, Window
+from monitor.rules.window import Window
 
 MEDIAN_PRICE = 1.57  # a median needs this many times the values that a mean needs: π/2
 NORMAL_MAD = 1.4826  # standard deviations of a normal distribution per median absolute deviation

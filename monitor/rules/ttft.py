@@ -22,10 +22,12 @@ from monitor.domain import (
     confidence_text,
     latency_text,
 )
+from monitor.rules.answer_series import breach_length
 from monitor.rules.limit_checks import CERTAIN, at_least, between, positive, unseen
 from monitor.rules.rule import Rule, Unit
 from monitor.rules.statistics import distance_evidence, scatter
-from monitor.rules.window import WITHIN_LIMIT, RoundMean, RoundSamples, Window, breach_length
+from monitor.rules.window import WITHIN_LIMIT, Window
+from monitor.rules.window_rounds import RoundMean, RoundSamples
 
 _STRETCHES = (3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 96)
 _SHOWN = 3  # rounds or queries named in a sentence
@@ -107,7 +109,7 @@ class TtftRule(Rule):
 
         Earlier slow rounds say nothing about now: an open incident is neither in breach nor over.
         """
-        silent = []
+        silent: list[Sample] = []
         for round_ in window.closed():
             if any(True for _ in self._heard([round_], window)):
                 break

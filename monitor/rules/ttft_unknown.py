@@ -8,17 +8,18 @@ from typing import ClassVar
 from monitor.domain import (
     Finding,
     Incident,
-    Sample,
     Severity,
     Subject,
     Verdict,
     VerdictState,
 )
 from monitor.rules.limit_checks import CERTAIN, at_least, between, positive
+from monitor.rules.packed_samples import microseconds
 from monitor.rules.rule import Rule, Unit
 from monitor.rules.window import Window
 
 _ROWS = 20
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,8 @@ class TtftUnknownRule(Rule):
     def judge(self, window: Window, latest_incident: Incident | None, now: datetime) -> Verdict:
         """Judge the latest measurements of one target."""
         measured = [] if window.silent(now) else self._latest(window)
-        disturbed = [sample for sample in measured if sample.degraded]
+        log = window.log
+        disturbed = [number for number in measured if log.kind(number).degraded]
         open_ = latest_incident is not None and latest_incident.open
         share = len(disturbed) / len(measured) if measured else None
         if share is None or len(measured) < self.answers:
@@ -70,7 +72,7 @@ class TtftUnknownRule(Rule):
             state = VerdictState.BREACH
         else:
             state = VerdictState.HOLD if open_ and 2 * share > self.limit else VerdictState.OK
-        counted = f"{len(disturbed)} of {len(measured)} measurements {self._span(measured)}"
+        counted = f"{len(disturbed)} of {len(measured)} measurements {self._span(window, measured)}"
         verdict = Verdict(
             rule=self.name,
             scope=window.scope,
@@ -78,7 +80,7 @@ class TtftUnknownRule(Rule):
             value=share,
             limit=self.limit,
             because=f"{counted} could not be used.",
-            rows=tuple(sample.id for sample in disturbed[:_ROWS]),
+            rows=tuple(log.sample(number).id for number in disturbed[:_ROWS]),
         )
         if state is VerdictState.BREACH:
             because = (
@@ -93,25 +95,29 @@ class TtftUnknownRule(Rule):
                 extent=f"{counted} could not be used. A slow service would not be noticed now",
                 certainty=f"{CERTAIN}, counted over {len(measured)} measurements",
             )
-            return replace(verdict, because=because, since=disturbed[-1].at, finding=finding)
+            return replace(verdict, because=because, since=log.at(disturbed[-1]), finding=finding)
         if state is VerdictState.OK and open_:
             return replace(verdict, recovered="TTFT can be judged again")
         return verdict
 
-    def _latest(self, window: Window) -> list[Sample]:
-        """The latest probes with a TTFT, exact or not, newest first."""
-        floor, span = window.since(None), timedelta(minutes=self.minutes)
-        found: list[Sample] = []
-        for sample in reversed(window.samples):
-            late = found and sample.at <= found[0].at - span
-            if sample.at <= floor or (late and len(found) >= self.answers):
+    def _latest(self, window: Window) -> list[int]:
+        """The latest probes with a TTFT, exact or not, newest first, by number."""
+        log, floor = window.log, microseconds(window.since(None))
+        span = timedelta(minutes=self.minutes) // timedelta(microseconds=1)
+        found: list[int] = []
+        for number in range(log.end - 1, log.first - 1, -1):
+            at = log.at_us(number)
+            late = found and at <= log.at_us(found[0]) - span
+            if at <= floor or (late and len(found) >= self.answers):
                 break
-            if sample.degraded or sample.ttft_ms is not None:
-                found.append(sample)
+            if log.ttft_ms(number) is not None or log.kind(number).degraded:
+                found.append(number)
         return found
 
-    def _span(self, measured: Sequence[Sample]) -> str:
-        lasted = measured[0].at - measured[-1].at if measured else timedelta(0)
-        if lasted > timedelta(minutes=self.minutes):
-            return f"since {measured[-1].at.astimezone(UTC):%H:%M} UTC"
+    def _span(self, window: Window, measured: Sequence[int]) -> str:
+        first, last = (
+            (window.log.at(measured[n]) for n in (-1, 0)) if measured else (_NEVER, _NEVER)
+        )
+        if last - first > timedelta(minutes=self.minutes):
+            return f"since {first.astimezone(UTC):%H:%M} UTC"
         return "in the last hour" if self.minutes == 60 else f"in the last {self.minutes:g} minutes"

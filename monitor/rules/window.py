@@ -1,99 +1,18 @@
-"""How far back a breach reaches: further than the stretch that proves it."""
+"""The last day of a target, as its rules judge it."""
 
-from bisect import bisect_left, bisect_right
+from array import array
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import islice
-from operator import attrgetter
-from statistics import fmean
 from typing import Self
 
 from monitor.domain import Identity, Incident, Outcome, Sample
+from monitor.rules.answer_series import AnswerSeries
+from monitor.rules.packed_samples import PackedSequence, SampleLog, instant, microseconds
+from monitor.rules.window_rounds import RoundLog, RoundSamples
 
 WITHIN_LIMIT = "Within the limit again"  # what is true of a share or a latency that recovers
-
-
-def breach_length(hits: Iterable[bool], proven: int) -> int:
-    """How many of the latest belong to a breach, back to its first hit; 0 without a hit.
-
-    `hits`: newest first. `proven`: how many of the latest prove the breach; misses among them
-    belong to it. Before them, consecutive hits belong to it up to the first miss.
-    """
-    length = 0
-    for nth, hit in enumerate(hits, 1):
-        if hit:
-            length = nth
-        elif nth >= proven:
-            break
-    return length
-
-
-# Answers that count for a rule, oldest first, with a running count of the hits among them.
-
-
-_AT = attrgetter("at")
-
-
-class AnswerSeries:
-    """At most `most` fresh answers; the caller decides what a hit is."""
-
-    __slots__ = ("_counts", "_most", "samples")
-
-    def __init__(self, most: int) -> None:
-        self.samples: list[Sample] = []
-        self._counts: list[int] = [0]  # hits among the first i samples; one entry more than samples
-        self._most = most
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def add(self, sample: Sample, *, hit: bool) -> None:
-        self.samples.append(sample)
-        self._counts.append(self._counts[-1] + hit)
-
-    def forget(self, start: datetime) -> None:
-        """Remove what is older than `start`, and the oldest beyond `most`."""
-        samples = self.samples
-        while samples and (len(samples) > self._most or samples[0].at < start):
-            del samples[0], self._counts[0]
-
-    def clear(self) -> None:
-        self.samples.clear()
-        self._counts = [0]
-
-    def hits(self, n: int) -> int:
-        """Hits among the latest n; n is at most the number of answers."""
-        return self._counts[-1] - self._counts[-1 - n]
-
-    def is_hit(self, nth: int) -> bool:
-        """Whether the nth latest answer is a hit; 1 is the newest."""
-        return self._counts[-nth] > self._counts[-1 - nth]
-
-    def breach(self, proven: int, fresh: int) -> int:
-        """How many of the latest are one breach: `breach_length` within the latest `fresh`."""
-        return breach_length(map(self.is_hit, range(1, fresh + 1)), proven)
-
-    def hit_samples(self, n: int) -> list[Sample]:
-        """The hits among the latest n, newest first."""
-        return [self.samples[-nth] for nth in range(1, n + 1) if self.is_hit(nth)]
-
-    def misses_since(self) -> datetime | None:
-        """Start of the answers without a hit up to the newest; None if the newest is a hit."""
-        latest = len(self.samples) + 1
-        nth = next((nth for nth in range(1, latest) if self.is_hit(nth)), latest)
-        return self.samples[1 - nth].at if nth > 1 else None
-
-    def later_than(self, at: datetime | None) -> int:
-        """How many of the latest are later than an instant; all of them for None."""
-        if at is None or not self.samples or at < self.samples[0].at:
-            return len(self.samples)
-        return len(self.samples) - bisect_right(self.samples, at, key=_AT)
-
-    def since(self, at: datetime) -> int:
-        """How many of the latest are at or after an instant."""
-        return len(self.samples) - bisect_left(self.samples, at, key=_AT)
 
 
 # The window of a target that its rules judge: its last day, bounded, appended in order of time.
@@ -111,66 +30,12 @@ PATIENCE = timedelta(minutes=2)  # no shorter silence is a gap: one probe may ta
 DEADLINE = timedelta(minutes=1)  # of one probe, if unknown
 HUNG = timedelta(minutes=10)  # assumed longest duration of a probe that hung, if unknown
 MARGIN = timedelta(seconds=30)  # time to connect, to store, and for delay
+RUN_IN = 12  # rounds before a window from which its pace is known when it begins
 TRIED = 50  # probes that say something: the longest stretch `down` looks at
 
 _SPACINGS = 9
-_LEAST_MS = 0.1  # lower bound of a latency: zero has no logarithm
 _WIDTHS = 12
 _HANGS = (Outcome.TIMEOUT_FIRST_TOKEN, Outcome.STALLED, Outcome.DEADLINE, Outcome.CONNECT)
-
-
-@dataclass(frozen=True, slots=True)
-class RoundMean:
-    """A round's mean TTFT over `readings` queries, as measured and with each query capped.
-
-    `missed`: how many of them gave no first token in time. They count as the cap.
-    """
-
-    readings: int
-    missed: int
-    ms: float
-    capped_ms: float
-
-    @property
-    def measured(self) -> bool:
-        """Whether any query has a TTFT: without one, the mean is the cap and no measurement."""
-        return self.missed < self.readings
-
-
-class RoundSamples:
-    """The samples of one slot that have arrived so far."""
-
-    __slots__ = ("_cap_ms", "_mean", "asked", "last_at", "samples", "slot")
-
-    def __init__(self, sample: Sample) -> None:
-        self.slot = sample.round
-        self.samples: list[Sample] = []
-        self.asked: set[str] = set()
-        self.add(sample)
-
-    def add(self, sample: Sample) -> None:
-        self.samples.append(sample)
-        self.asked.add(sample.query)
-        self.last_at = sample.at
-        self._cap_ms: float | None = None
-
-    def mean(self, cap_ms: float) -> RoundMean | None:
-        """None without a TTFT. A missed first token counts as the cap."""
-        if cap_ms != self._cap_ms:  # rules request the same mean many times
-            latencies = [
-                cap_ms if sample.ttft_ms is None else sample.ttft_ms
-                for sample in self.samples
-                if sample.ttft_ms is not None or sample.outcome is Outcome.TIMEOUT_FIRST_TOKEN
-            ]
-            capped = [min(max(ms, _LEAST_MS), cap_ms) for ms in latencies]
-            self._cap_ms = cap_ms
-            missed = len(latencies) - sum(s.ttft_ms is not None for s in self.samples)
-            self._mean = (
-                RoundMean(len(latencies), missed, fmean(latencies), fmean(capped))
-                if latencies
-                else None
-            )
-        return self._mean
 
 
 class Window:
@@ -197,14 +62,14 @@ class Window:
         self.a_day = a_day  # queries per day of the service, or of the probes; None: unknown
         self.watched_since = watched_since
         self.baseline_at = baseline_at  # when a person last confirmed the baseline
-        self.samples: deque[Sample] = deque()
-        self.rounds: deque[RoundSamples] = deque()
-        self.known = AnswerSeries(KNOWN)  # fresh, whose model is known; a hit is a fallback
-        self.unnamed = AnswerSeries(
-            KNOWN
-        )  # expected or of an unknown model; a hit is of an unknown model
-        self.compared = AnswerSeries(KNOWN)  # known, changed or disputed; all but expected are hits
-        self.tried: deque[tuple[bool, Sample]] = deque(maxlen=TRIED)  # good or bad, newest last
+        self.log = log = SampleLog()
+        self.rounds = RoundLog(log, ROUNDS)
+        self.known = AnswerSeries(log, KNOWN)  # fresh, whose model is known; a hit is a fallback
+        # Expected or of an unknown model; a hit is of an unknown model.
+        self.unnamed = AnswerSeries(log, KNOWN)
+        # Known, changed or disputed; all but expected are hits.
+        self.compared = AnswerSeries(log, KNOWN)
+        self._tried = array("I")  # the latest that are good or bad, by number
         self.answered = self.unknown = self.unpriced = self.ranged = 0  # among `samples`
         self.pace = every  # time between rounds: as configured, or as observed if slower
         self.queries = queries  # queries of a complete round
@@ -212,7 +77,8 @@ class Window:
         self._deadline = deadline or DEADLINE
         self._hung = HUNG if deadline is None else timedelta(0)
         self._every, self._asked = every, queries
-        self._spacings: deque[timedelta] = deque(maxlen=_SPACINGS)
+        # The latest steps from one round to the next, with the number of the sample before each.
+        self._spacings: deque[tuple[int, timedelta]] = deque(maxlen=_SPACINGS)
         # samples up to this instant are old, or before a gap
         self._floor = datetime.min.replace(tzinfo=UTC)
         self._gap_at = self._floor
@@ -245,15 +111,31 @@ class Window:
         return window
 
     @property
+    def samples(self) -> Sequence[Sample]:
+        return PackedSequence(range(self.log.first, self.log.end), self.log.sample)
+
+    @property
+    def tried(self) -> Sequence[tuple[bool, Sample]]:
+        """The latest probes that are good or bad, the newest last."""
+        return PackedSequence(self._tried, self._trial)
+
+    def _trial(self, number: int) -> tuple[bool, Sample]:
+        sample = self.log.sample(number)
+        return bool(sample.outcome.good), sample
+
+    @property
     def silence(self) -> timedelta | None:
         """The silence that counts as a gap; None while the interval is unknown."""
         return None if self.pace is None else max(MISSED * self.pace, PATIENCE, self.probe_time)
 
     @property
     def probe_time(self) -> timedelta:
-        """How long after one probe the next may end: an interval and its deadline."""
-        hung = self._hung if self.tried and self.tried[-1][1].outcome in _HANGS else timedelta(0)
+        """How long after one probe the next may be over: an interval and its deadline."""
+        hung = self._hung if self._last_hung() else timedelta(0)
         return (self.pace or timedelta(0)) + self._deadline + MARGIN + hung
+
+    def _last_hung(self) -> bool:
+        return bool(self._tried) and self.log.kind(self._tried[-1]).outcome in _HANGS
 
     def silent(self, now: datetime) -> bool:
         """Whether the latest sample is too old to say anything about `now`."""
@@ -268,23 +150,49 @@ class Window:
         A round is closed by the sample that completes it, or by the first sample of the next round.
         """
         good = sample.outcome.good
+        number = self.log.append(sample)
         if good is not None:
             self._learn_pace(sample)
-            self.tried.append((good, sample))
-        closed = self._place(sample)
-        self.samples.append(sample)
-        self._count(sample, 1)
+            self._tried.append(number)
+            del self._tried[:-TRIED]
+        closed = self._place(number)
+        self._count(number, 1)
         if good:
-            self._identify(sample)
-        start = sample.at - SPAN
-        self._floor = max(start, self._gap_at)
-        for answers in (self.known, self.unnamed, self.compared):
-            answers.forget(start)
-        while len(self.samples) > SAMPLES or self.samples[0].at < start:
-            self._count(self.samples.popleft(), -1)
-        while len(self.rounds) > ROUNDS or self.rounds[0].last_at < start:
-            self.rounds.popleft()
+            self._identify(sample.identity, number)
+        self.forget(sample.at - SPAN)
         return closed
+
+    def reprice(self, sample: Sample) -> bool:
+        """Take in the new cost of a sample; False if it differs by more, or is not here."""
+        number = self.log.find(sample)
+        if number is None:
+            return False
+        self._count(number, -1)
+        done = self.log.reprice(number, sample)
+        self._count(number, 1)
+        return done
+
+    def forget(self, start: datetime) -> None:
+        """Drop what is older than `start`, and what is more than `SAMPLES`."""
+        log = self.log
+        self._floor = max(self._floor, start, self._gap_at)
+        first = max(log.before(start), log.end - SAMPLES)
+        if first == log.first:
+            return
+        gone = range(log.first, first)
+        for number in gone:
+            self._count(number, -1)
+        self.rounds.forget(gone)
+        log.drop(first)
+        for answers in (self.known, self.unnamed, self.compared):
+            answers.forget(first)
+        del self._tried[: bisect_left(self._tried, first)]
+        if not self._tried:
+            self.ended_at = None
+        if self._spacings and self._spacings[0][0] < first:
+            while self._spacings and self._spacings[0][0] < first:
+                self._spacings.popleft()
+            self._keep_pace()
 
     def since(self, latest_incident: Incident | None) -> datetime:
         """Samples after this may be judged: in this day, after the gap and the last transition."""
@@ -295,8 +203,9 @@ class Window:
     @property
     def lately(self) -> datetime:
         """Samples before this are too old for a rule that takes each sample literally."""
-        lately = self.samples[-1].at - (self.silence or SPAN) if self.samples else self._floor
-        return max(self._floor, lately)
+        if not len(self.log):
+            return self._floor
+        return max(self._floor, self.log.at(self.log.end - 1) - (self.silence or SPAN))
 
     def unjudged(self, latest_incident: Incident | None) -> datetime:
         """Samples after this instant are new and after the last transition, so perhaps unjudged."""
@@ -308,10 +217,11 @@ class Window:
 
     def closed(self, since: datetime | None = None) -> Iterator[RoundSamples]:
         """Rounds that are complete or over and later than an instant; newest first."""
-        for round_ in reversed(self.rounds):
+        for nth in range(len(self.rounds) - 1, -1, -1):
+            round_ = self.rounds[nth]
             if since is not None and round_.last_at <= since:
                 return
-            if round_ is not self.rounds[-1] or self._whole(round_):
+            if nth < len(self.rounds) - 1 or self._whole(round_):
                 yield round_
 
     def _whole(self, round_: RoundSamples) -> bool:
@@ -323,54 +233,58 @@ class Window:
         A gap is time in which no probe was running. It counts from the end of the previous probe,
         so rounds that our own deadlines stretch are no gap, however short the interval is.
         """
-        before = self.tried[-1][1] if self.tried else sample
         gap = sample.at - (self.ended_at or sample.at)
         if sample.outcome in _HANGS:  # `at` may be its end
             gap -= self._hung
         if self.silence is not None and gap > self.silence:
-            self._gap_at = before.at
+            self._gap_at = self.log.at(self._tried[-1]) if self._tried else sample.at
             for answers in (self.known, self.unnamed, self.compared):
                 answers.clear()
         ended = min(max(sample.recorded_at or sample.at, sample.at), sample.at + self._deadline)
         self.ended_at = max(self.ended_at or ended, ended)
-        if sample.round <= before.round:
+        if not self._tried:
             return
-        self._spacings.append(sample.round - before.round)
-        usual = sorted(self._spacings)[len(self._spacings) // 2]
-        self.pace = usual if self._every is None else max(usual, self._every)
+        spacing = sample.round - instant(self.log.slot_us(self._tried[-1]))
+        if spacing > timedelta(0):
+            self._spacings.append((self._tried[-1], spacing))
+            self._keep_pace()
 
-    def _place(self, sample: Sample) -> bool:
-        newest = self.rounds[-1] if self.rounds else None
+    def _keep_pace(self) -> None:
+        """How far apart rounds begin: the median of the latest steps, and no less than asked."""
+        spacings = sorted(spacing for _, spacing in self._spacings)
+        usual = spacings[len(spacings) // 2] if spacings else self._every
+        if usual is not None:
+            usual = usual if self._every is None else max(usual, self._every)
+        self.pace = usual
+
+    def _place(self, number: int) -> bool:
+        newest = self.rounds[-1] if len(self.rounds) else None
         was_whole = newest is None or self._whole(newest)
-        for later, round_ in enumerate(reversed(self.rounds)):
-            if round_.slot == sample.round:
-                round_.add(sample)
-                return round_ is newest and not was_whole and self._whole(round_)
-            if round_.slot < sample.round:
-                self.rounds.insert(len(self.rounds) - later, RoundSamples(sample))
-                break
-        else:
-            self.rounds.appendleft(RoundSamples(sample))
+        slot = self.log.slot_us(number)
+        if not self.rounds.add(number):
+            same = newest is not None and microseconds(newest.slot) == slot
+            return same and not was_whole and self._whole(self.rounds[-1])
         if self._asked is None and newest is not None:
-            latest = islice(reversed(self.rounds), 1, _WIDTHS)
-            self.queries = max(len(round_.asked) for round_ in latest)
+            known = len(self.rounds) - 1
+            latest = range(known - 1, max(known - _WIDTHS, -1), -1)
+            self.queries = max(len(self.rounds[nth].asked) for nth in latest)
         return not was_whole or self._whole(self.rounds[-1])
 
-    def _identify(self, sample: Sample) -> None:
+    def _identify(self, identity: Identity, number: int) -> None:
         """Add a good answer to the series that it counts for; unknown ones count for none."""
-        identity = sample.identity
         if identity is Identity.UNKNOWN:
             return
         expected, fell = identity is Identity.EXPECTED, identity is Identity.FALLBACK
-        self.compared.add(sample, hit=not expected)
+        self.compared.add(number, hit=not expected)
         if expected or fell:
-            self.known.add(sample, hit=fell)
+            self.known.add(number, hit=fell)
         if not fell:
-            self.unnamed.add(sample, hit=not expected)
+            self.unnamed.add(number, hit=not expected)
 
-    def _count(self, sample: Sample, by: int) -> None:
-        if sample.outcome is Outcome.ANSWERED:
+    def _count(self, number: int, by: int) -> None:
+        kind = self.log.kind(number)
+        if kind.outcome is Outcome.ANSWERED:
             self.answered += by
-            self.unknown += by * (sample.identity is Identity.UNKNOWN)
-            self.unpriced += by * (sample.model is not None and sample.cost_ends is None)
-            self.ranged += by * (sample.cost_high_usd is not None)
+            self.unknown += by * (kind.identity is Identity.UNKNOWN)
+            self.unpriced += by * (kind.model is not None and not kind.priced)
+            self.ranged += by * kind.ranged

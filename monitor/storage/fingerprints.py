@@ -3,7 +3,7 @@
 Comments on columns are part of the product: people write SQL against these names.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,6 +26,7 @@ from sqlalchemy import (
     Uuid,
     func,
     select,
+    text,
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB, insert
@@ -285,34 +286,59 @@ def _epoch(row: Mapping[Any, Any]) -> BaselineEpoch:
     )
 
 
-async def confirmed_at(connection: AsyncConnection, target: str) -> datetime | None:
-    """When a person last confirmed the expected model's answers; None: never.
+async def confirmed_at(
+    connection: AsyncConnection, targets: Collection[str]
+) -> dict[str, datetime | None]:
+    """When a person last confirmed the expected model's answers of each target; None: never.
 
     By beginning or accepting the current epoch, by reverting a later one, or by capturing
     `ENOUGH_ANSWERS` answers of its model at once: a single answer proves nothing.
     """
-    found = await all_epochs(connection, target)
-    epoch = next((epoch for epoch in found if epoch.reverted_at is None), None)
-    if epoch is None:
-        return None
-    table = identity_answers.c
-    latest = await connection.scalars(
-        select(table.captured_at)
-        .where(
-            table.target == target,
-            table.epoch == epoch.number,
-            table.model == epoch.model,
-            table.verified_by == _OPERATOR,
-        )
-        .order_by(table.captured_at.desc())
-        .limit(ENOUGH_ANSWERS)
-    )
-    captured = latest.all()
-    enough = len(captured) == ENOUGH_ANSWERS and captured[0] - captured[-1] <= _CAPTURE
-    captured_at = captured[0] if enough else None
-    began_at = epoch.began_at if epoch.verified_by == _OPERATOR else None
-    instants = [captured_at, began_at, *(each.reverted_at for each in found)]
-    return max((at for at in instants if at is not None), default=None)
+    table = identity_epochs.c
+    rows = select(identity_epochs).where(table.target.in_(targets)).order_by(table.epoch.desc())
+    found: dict[str, list[BaselineEpoch]] = {target: [] for target in targets}
+    for row in (await connection.execute(rows)).mappings():
+        found[row["target"]].append(_epoch(row))
+    current = [
+        epoch
+        for epochs in found.values()
+        if (epoch := next((one for one in epochs if one.reverted_at is None), None))
+    ]
+    values = {
+        "targets": [epoch.target for epoch in current],
+        "epochs": [epoch.number for epoch in current],
+        "models": [epoch.model for epoch in current],
+        "operator": _OPERATOR,
+        "most": ENOUGH_ANSWERS,
+    }
+    captured: dict[str, list[datetime]] = {target: [] for target in targets}
+    if current:
+        for target, at in await connection.execute(_CAPTURED, values):
+            captured[target].append(at)
+    confirmed: dict[str, datetime | None] = dict.fromkeys(targets)
+    for epoch in current:
+        at = sorted(captured[epoch.target], reverse=True)
+        enough = len(at) == ENOUGH_ANSWERS and at[0] - at[-1] <= _CAPTURE
+        instants = [
+            at[0] if enough else None,
+            epoch.began_at if epoch.verified_by == _OPERATOR else None,
+            *(each.reverted_at for each in found[epoch.target]),
+        ]
+        confirmed[epoch.target] = max((at for at in instants if at is not None), default=None)
+    return confirmed
+
+
+_CAPTURED = text("""
+    SELECT of.target, latest.captured_at
+    FROM unnest(CAST(:targets AS text[]), CAST(:epochs AS int[]), CAST(:models AS text[]))
+        AS of (target, epoch, model)
+    CROSS JOIN LATERAL (
+        SELECT captured_at FROM identity_answers AS a
+        WHERE a.target = of.target AND a.epoch = of.epoch AND a.model = of.model
+            AND a.verified_by = :operator
+        ORDER BY captured_at DESC LIMIT :most
+    ) AS latest
+""")
 
 
 async def state(

@@ -149,18 +149,37 @@ _SAMPLE = (
 )
 
 
+def judged(*columns: ColumnElement[Any]) -> Select[Any]:
+    """What rules judge: scheduled and burst observations; `columns` besides those of a sample."""
+    return select(*_SAMPLE, *columns).where(
+        observations.c.origin != "manual",
+        observations.c.started_at < observations.c.recorded_at + SKEW,
+    )
+
+
 async def samples(
-    connection: AsyncConnection, target: str, *, since: datetime, until: datetime, most: int
+    connection: AsyncConnection,
+    target: str,
+    *,
+    since: datetime,
+    until: datetime,
+    most: int,
+    before: int = 0,
 ) -> tuple[Sample, ...]:
     """The latest scheduled and burst observations of a target, oldest first.
 
     `until` is now: later dates were written while a clock was ahead, and are not judged. Rows that
-    waited in the spool, or whose probe took long, count at the time they started.
+    waited in the spool, or whose probe took long, count at the time they started. `before`: so many
+    earlier ones besides.
     """
-    started_at = observations.c.started_at
-    latest = _judged(target).where(started_at >= since, started_at <= until + PARTITIONS_AHEAD)
-    rows = await connection.execute(latest.order_by(observations.c.started_at.desc()).limit(most))
-    return tuple(_sample(row) for row in reversed(rows.mappings().all()))
+    at, id_ = observations.c.started_at, observations.c.id
+    newest_first = judged().where(observations.c.target == target).order_by(at.desc(), id_.desc())
+    latest = newest_first.where(at >= since, at <= until + PARTITIONS_AHEAD)
+    rows = (await connection.execute(latest.limit(most))).mappings().all()
+    if before and len(rows) < most:
+        earlier = newest_first.where(at < since).limit(before)
+        rows = [*rows, *(await connection.execute(earlier)).mappings().all()]
+    return tuple(sample_of(row) for row in reversed(rows))
 
 
 async def page(
@@ -190,7 +209,7 @@ async def page(
         .limit(most)
     )
     rows = (await connection.execute(next_ones)).mappings()
-    return [(row["target"], _sample(row)) for row in rows]
+    return [(row["target"], sample_of(row)) for row in rows]
 
 
 async def direct_answers(
@@ -345,15 +364,7 @@ async def configurations(
     return list(await connection.scalars(seen))
 
 
-def _judged(target: str) -> Select[Any]:
-    return select(*_SAMPLE).where(
-        observations.c.target == target,
-        observations.c.origin != "manual",
-        observations.c.started_at < observations.c.recorded_at + SKEW,
-    )
-
-
-def _sample(row: RowMapping | Mapping[Any, Any]) -> Sample:
+def sample_of(row: RowMapping | Mapping[Any, Any]) -> Sample:
     return Sample(
         id=row["id"],
         at=row["started_at"],

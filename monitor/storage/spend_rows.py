@@ -1,8 +1,8 @@
 """Cost and number of our own probes, counted from rows, and spend for reports."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -49,8 +49,9 @@ async def today(connection: AsyncConnection) -> ProbesSpent:
         func.count().label("probes"),
     ).where(observations.c.slot >= midnight, observations.c.slot < next_midnight)
     row = (await connection.execute(total)).one()
-    aside = (await connection.execute(_ASIDE)).one()
-    return ProbesSpent(row.usd, row.probes, row.margin_usd) + ProbesSpent(*aside)
+    return ProbesSpent(row.usd, row.probes, row.margin_usd) + ProbesSpent(
+        *(await connection.execute(_ASIDE)).one()
+    )
 
 
 # Set aside because a clock was wrong, but paid for: see `misdated`.
@@ -69,9 +70,16 @@ _ASIDE = text("""
 
 
 async def by_five_minutes(
-    connection: AsyncConnection, *, since: datetime, until: datetime
+    connection: AsyncConnection,
+    *,
+    since: datetime,
+    until: datetime,
+    targets: Collection[str] | None = None,
 ) -> Sequence[SpendSlice]:
-    """Sums of every probe whose round is between two instants, including late rows."""
+    """Sums of every probe whose round is between two instants, including late rows.
+
+    `targets`: only of these.
+    """
     table = observations.c
     begins = func.date_bin(
         literal_column("interval '5 minutes'"),
@@ -95,11 +103,21 @@ async def by_five_minutes(
             func.avg(low).filter(answered).label("mean_usd"),
             func.sum(table.cost_high_usd).label("high_usd"),
             func.avg(table.cost_high_usd).filter(answered).label("mean_high_usd"),
+            func.count().label("probes"),
         )
         .where(table.slot >= since, table.slot < until)
         .group_by(table.target, begins, table.model_detected, ranged)
     )
+    if targets is not None:  # by the index of each target: no probe begins before its slot
+        summed = summed.where(
+            table.target.in_(targets), table.started_at >= since - timedelta(hours=1)
+        )
     return [SpendSlice(**row._mapping) for row in await connection.execute(summed)]
+
+
+async def aside(connection: AsyncConnection) -> ProbesSpent:
+    """Sum and count of the probes of the UTC day that were set aside, because a clock was wrong."""
+    return ProbesSpent(*(await connection.execute(_ASIDE)).one())
 
 
 async def costs(
@@ -215,15 +233,13 @@ async def keep(
     for table in (spend_days, spend_target_days):
         await connection.execute(delete(table).where(table.c.day == day))
     if hours:
-        await connection.execute(insert(spend_hourly).values([_hour(row) for row in hours]))
+        await connection.execute(insert(spend_hourly), [_hour(row) for row in hours])
     same = {"day": day, "reckoned_at": until, "zone": zone}
     rows = [asdict(row) | same | {"begins_at": begins_at} for row in providers]
     if rows:
-        await connection.execute(insert(spend_days).values(rows))
+        await connection.execute(insert(spend_days), rows)
     if by_target := _by_target(hours):
-        await connection.execute(
-            insert(spend_target_days).values([row | same for row in by_target])
-        )
+        await connection.execute(insert(spend_target_days), [row | same for row in by_target])
 
 
 def _hour(spent: SpentHour) -> dict[str, object]:

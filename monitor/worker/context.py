@@ -24,6 +24,8 @@ from monitor.storage import Database
 from monitor.storage.spend_rows import ProbesSpent
 from monitor.storage.spool import Spool
 from monitor.worker.identity_memory import IdentityCache
+from monitor.worker.spend_memory import SpendMemory
+from monitor.worker.window_memory import WindowMemory
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,9 @@ class WorkerState:
     spent: SpentOn | None = None  # as last counted
     leases: dict[str, float] = field(default_factory=dict)  # by name: renewed until (monotonic)
     evaluating: asyncio.Lock = field(default_factory=asyncio.Lock)
+    windows: WindowMemory = field(default_factory=WindowMemory)
+    spend: SpendMemory = field(default_factory=SpendMemory)
+    compute_again_s: float = 0.0  # when the spend of today may be computed again (monotonic)
     interpreting: asyncio.Lock = field(default_factory=asyncio.Lock)  # a large answer
     # By channel: notices just sent that should have a chart, each with its reference.
     charts: defaultdict[str, asyncio.Queue[tuple[Notice, str]]] = field(

@@ -24,11 +24,13 @@ from monitor.domain import (
 )
 from monitor.pricing.book import PriceBook
 from monitor.pricing.meters import AccountSpend, ProviderSpend, account_spend, day_of, fresh_for
-from monitor.pricing.spend_day import SpendSlice, SpentDay, spent_day, spent_hours
+from monitor.pricing.spend_day import RunningDay
 from monitor.rules import SLICE, KeyCredit, SpendRule, rule_of
 from monitor.storage import Connection, Database, account_readings, report_data, spend_rows
+from monitor.storage.spend_rows import ProbesSpent
 from monitor.worker.account_polling import providers
 from monitor.worker.context import WorkerContext
+from monitor.worker.spend_memory import STEP, SpendSettings
 
 Said = Callable[[str], str | None]
 
@@ -81,25 +83,23 @@ async def compute_day(
     _, midnight, ends_at = day_of(datetime(on.year, on.month, on.day, 12, tzinfo=zone), zone)
     begins_at = await spend_rows.begins_at(connection, on)
     starts_at, length = begins_at or midnight, ends_at - midnight
-    found, received, provider_of = await _composed(
+    provider_of = _provider_of(book, starts_at)
+    day = await _summed(
         connection,
-        settings,
-        book,
-        starts_at=starts_at,
-        ends_at=ends_at,
-        now=now,
-        at=starts_at,
-        length=length,
+        RunningDay(
+            starts_at=starts_at,
+            ends_at=ends_at,
+            daily_queries=_daily_queries(settings),
+            provider_of=provider_of,
+            length=length,
+            zone=zone,
+        ),
+        now,
     )
-    hours = spent_hours(
-        received,
-        starts_at=starts_at,
-        ends_at=ends_at,
-        now=now,
-        daily_queries=_daily_queries(settings),
-        provider_of=provider_of,
-        zone=zone,
-        length=length,
+    found = day.spent(
+        await account_days(connection, settings, starts_at, ends_at, now=now),
+        fresh_for=fresh_for(settings.file.accounts.every),
+        billers=billers(settings.targets.values(), provider_of),
     )
     await spend_rows.keep(
         connection,
@@ -109,45 +109,26 @@ async def compute_day(
         until=min(now, ends_at),
         zone=zone.key,
         begins_at=begins_at,
-        hours=hours,
-        providers=_rows(found.spend.lines, received, provider_of),
+        hours=day.spent_hours(),
+        providers=_rows(found.spend.lines, day.unpriced),
     )
 
 
-async def _composed(
-    connection: Connection,
-    settings: Settings,
-    book: PriceBook,
-    *,
-    starts_at: datetime,
-    ends_at: datetime,
-    now: datetime,
-    at: datetime,
-    length: timedelta | None = None,
-) -> tuple[SpentDay, Sequence[SpendSlice], Said]:
-    """A day's spend so far, the slices of which it is the sum, and who bills for a model.
-
-    `at`: the instant whose price book names the provider. `length`: as in `spent_day`.
-    """
-    received = await spend_rows.by_five_minutes(connection, since=starts_at, until=ends_at)
-
-    @cache  # called for every five minutes of every target
-    def provider_of(model: str) -> str | None:
-        return book.provider(model, at=at)
-
-    found = spent_day(
-        received,
-        starts_at=starts_at,
-        ends_at=ends_at,
-        now=now,
-        daily_queries=_daily_queries(settings),
-        provider_of=provider_of,
-        accounts=await account_days(connection, settings, starts_at, ends_at, now=now),
-        fresh_for=fresh_for(settings.file.accounts.every),
-        billers=billers(settings.targets.values(), provider_of),
-        length=length,
+async def _summed(connection: Connection, day: RunningDay, now: datetime) -> RunningDay:
+    """A day up to now, read an hour at a time: between two hours other tasks run."""
+    while day.closed_until + STEP < min(now, day.ends_at):
+        until = day.closed_until + STEP
+        received = await spend_rows.by_five_minutes(connection, since=day.closed_until, until=until)
+        day.close(received, until)
+    received = await spend_rows.by_five_minutes(
+        connection, since=day.closed_until, until=day.ends_at
     )
-    return found, received, provider_of
+    return day.so_far(received, now)
+
+
+def _provider_of(book: PriceBook, at: datetime) -> Said:
+    """Who bills for a model at an instant; called for every five minutes of every target."""
+    return cache(lambda model: book.provider(model, at=at))
 
 
 def _daily_queries(settings: Settings) -> dict[str, int]:
@@ -190,13 +171,9 @@ async def account_days(
 
 
 def _rows(
-    lines: Sequence[ProviderSpend], received: Sequence[SpendSlice], provider_of: Said
+    lines: Sequence[ProviderSpend], unpriced: dict[str | None, int]
 ) -> list[spend_rows.SpendDayRow]:
     """One row per provider; a single row if nothing was spent at all."""
-    unpriced: dict[str | None, int] = {}
-    for item in received:
-        provider = provider_of(item.model) if item.model else None
-        unpriced[provider] = unpriced.get(provider, 0) + item.unpriced
     return [_row(line, unpriced) for line in lines] or [spend_rows.NOTHING]
 
 
@@ -234,19 +211,65 @@ async def days(
 async def _day(
     connection: Connection, context: WorkerContext, zone: tzinfo, at: datetime, now: datetime
 ) -> Spend:
-    day, starts_at, ends_at = day_of(at, zone)
-    found, _, _ = await _composed(
+    _, starts_at, ends_at = day_of(at, zone)
+    provider_of = _provider_of(context.book, at)
+    day = await _summed(
         connection,
-        context.settings,
-        context.book,
-        starts_at=starts_at,
-        ends_at=ends_at,
-        now=now,
-        at=at,
+        RunningDay(
+            starts_at=starts_at,
+            ends_at=ends_at,
+            daily_queries=_daily_queries(context.settings),
+            provider_of=provider_of,
+        ),
+        now,
+    )
+    return await _judged(connection, context, day, provider_of, zone, now)
+
+
+async def running_days(
+    connection: Connection, context: WorkerContext, zone: tzinfo, now: datetime
+) -> Sequence[Spend] | None:
+    """The same by running sums; None while they are being read."""
+    known = await context.state.spend.advance(connection, _spend_settings(context, zone), now)
+    if known is None:
+        return None
+    found = []
+    for day in known:
+        running = day.running.so_far(day.received(), now)
+        found.append(await _judged(connection, context, running, day.provider_of, zone, now))
+    return found
+
+
+async def spent_today(
+    connection: Connection, context: WorkerContext, now: datetime
+) -> ProbesSpent | None:
+    """Sum and count of every probe of the UTC day; None while the running sums are being read."""
+    settings = _spend_settings(context, zone_of(context.settings))
+    return await context.state.spend.spent_today(connection, settings, now)
+
+
+def _spend_settings(context: WorkerContext, zone: tzinfo) -> SpendSettings:
+    return SpendSettings(zone, _daily_queries(context.settings), context.book)
+
+
+async def _judged(
+    connection: Connection,
+    context: WorkerContext,
+    day: RunningDay,
+    provider_of: Said,
+    zone: tzinfo,
+    now: datetime,
+) -> Spend:
+    """A day as the spend rule judges it."""
+    settings, starts_at, ends_at = context.settings, day.starts_at, day.ends_at
+    found = day.spent(
+        await account_days(connection, settings, starts_at, ends_at, now=now),
+        fresh_for=fresh_for(settings.file.accounts.every),
+        billers=billers(settings.targets.values(), provider_of),
     )
     total = found.spend.total
     return Spend(
-        day=day,
+        day=starts_at.astimezone(zone).date(),
         starts_at=starts_at,
         ends_at=ends_at,
         total_usd=total.usd,

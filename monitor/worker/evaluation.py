@@ -8,8 +8,7 @@ same notice, and a suspended one does not block the others.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
@@ -18,8 +17,6 @@ from monitor.domain import (
     ALL,
     AccountReading,
     Incident,
-    Notice,
-    NoticeStatus,
     Spend,
     Subject,
     Target,
@@ -42,6 +39,7 @@ from monitor.storage import (
     Connection,
     account_readings,
     clock_repair,
+    fingerprints,
     incident_rows,
     leases,
     limit_statements,
@@ -58,62 +56,97 @@ from monitor.worker import (
 )
 from monitor.worker.context import WorkerContext
 from monitor.worker.daily_spend import days, since_the_row
+from monitor.worker.step_writing import write_steps as _apply
 from monitor.worker.target_verdicts import isolated
+from monitor.worker.window_memory import WindowMemory
 
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=90)  # three evaluations: without a successful one the lease lapses
 LEASE_TRIES = 5
-DEADLINE_S, READING_S = 30, 15  # of a whole evaluation; of reading the targets' windows
+DEADLINE_S, READING_S = 30, 15  # of a whole evaluation; of reading windows that are not in memory
+KEPT_READING_S = 1.0  # the same where the next evaluation goes on
+IDLE_S = 10.0  # what is no target is evaluated that often, if no target has changed
 
 Judgement = tuple[str, Callable[[], Awaitable[Sequence[Verdict]]]]  # its name, and how to get it
-# Of a notice and the incidents it reports: every channel, and whether it takes the notice.
-Takers = Callable[[Notice, Iterable[tuple[str, str]]], Mapping[str, bool]]
 
 
 async def evaluate(context: WorkerContext, *seen: Target) -> bool:
-    """Evaluate once, the targets just probed or all; True if there are notices to send.
+    """Evaluate these targets or all from the rows of the database; True if there are notices.
 
     A target is judged as it is configured now, and not at all if it was removed meanwhile.
-    Also during a round: no rule judges the mean of an unfinished round.
     """
-    # Within a process they queue here, not for the lease's row.
+    names = [target.name for target in current_targets(context, seen)]
     async with context.state.evaluating, context.metrics.evaluation():
-        now = context.now()
-        async with context.database.begin(deadline_s=DEADLINE_S) as connection:
-            await limit_statements(connection, lock_s=1, statement_s=5)
-            fence = await leases.available(
-                connection, "evaluate", holder=context.worker, longest=LEASE
-            )
-            if fence is None:
-                lease_keeper.forget(context, "evaluate")
+        return await _evaluate(context, WindowMemory(), lambda _: names)
+
+
+async def evaluate_changed(context: WorkerContext) -> bool:
+    """Evaluate the targets of which any worker has stored something; True if there are notices.
+
+    Also those whose verdict time may have changed. If nothing changed, only that is found out,
+    unless the last evaluation is `IDLE_S` ago.
+    """
+    memory = context.state.windows
+    async with context.state.evaluating, context.metrics.evaluation():
+        return await _evaluate(context, memory, partial(_due, context, memory))
+
+
+def _due(context: WorkerContext, memory: WindowMemory, latest: Sequence[Incident]) -> list[str]:
+    open_ = {incident.scope.partition("/")[0] for incident in latest if incident.open}
+    return memory.due(context.settings.targets, open_, context.now())
+
+
+async def _evaluate(
+    context: WorkerContext,
+    memory: WindowMemory,
+    due: Callable[[Sequence[Incident]], Sequence[str]],
+) -> bool:
+    """One evaluation in one transaction. Also during a round: no rule judges its mean then."""
+    now, kept = context.now(), memory is context.state.windows
+    async with context.database.begin(deadline_s=DEADLINE_S) as connection:
+        await limit_statements(connection, lock_s=1, statement_s=5)
+        fence = await leases.available(connection, "evaluate", holder=context.worker, longest=LEASE)
+        if fence is None:
+            lease_keeper.forget(context, "evaluate")
+            memory.clear()
+            return False
+        if kept:
+            follow = partial(memory.follow, connection, context.settings.targets, now)
+            await isolated(connection, "new observations", follow)
+            if memory.idle(IDLE_S):
                 return False
+        latest = await incident_rows.latest_incidents(connection)
+        if any(incident.turned_at > now + observations.PARTITIONS_AHEAD for incident in latest):
+            # otherwise every instant would be before their turn
+            await isolated(connection, "clock", partial(clock_repair.correct, connection))
             latest = await incident_rows.latest_incidents(connection)
-            if any(incident.turned_at > now + observations.PARTITIONS_AHEAD for incident in latest):
-                # otherwise every instant would be before their turn
-                await isolated(connection, "clock", partial(clock_repair.correct, connection))
-                latest = await incident_rows.latest_incidents(connection)
-            latest_incident = {incident.key: incident for incident in latest}
-            readings, unread = await _readings(connection, context, now)
-            verdicts = await _verdicts(connection, context, latest_incident, readings, now, seen)
-            silence = await delivery_job.silence(connection, context)
-            policy = _policy(context)
-            # A reading that could not be fetched is not an old reading.
-            known = {*(reading.provider for reading in readings), *unread}
-            stale = {i.key for i in latest if _of_provider(i) and i.scope not in known}
-            steps = plan(
-                latest,
-                verdicts,
-                inhibitions=Inhibitions({**DEFAULT_RULES, **context.settings.rules}),
-                silence=silence,
-                policy=policy,
-                stale=stale,
-                now=now,
-            )
-            if await _held(connection, context) != fence:
-                return False  # another worker took over while we read
-            news = await _apply(connection, steps, latest, context.takers)
-            context.state.breaches = _breaches(latest, steps)
+        latest_incident = {incident.key: incident for incident in latest}
+        readings, unread = await _readings(connection, context, now)
+        of_targets = await _of_targets(
+            connection, context, memory, latest_incident, now, due(latest)
+        )
+        overall = await _overall(connection, context, latest_incident, readings, now, running=kept)
+        gone = _abandoned(context, latest, now)
+        silence = await delivery_job.silence(connection, context)
+        policy = _policy(context)
+        # A reading that could not be fetched is not an old reading.
+        known = {*(reading.provider for reading in readings), *unread}
+        stale = {i.key for i in latest if _of_provider(i) and i.scope not in known}
+        steps = plan(
+            latest,
+            [*of_targets.verdicts, *overall, *gone],
+            inhibitions=Inhibitions({**DEFAULT_RULES, **context.settings.rules}),
+            silence=silence,
+            policy=policy,
+            stale=stale,
+            now=now,
+        )
+        if await _held(connection, context) != fence:
+            return False  # another worker took over while we read
+        news = await _apply(connection, steps, latest, context.takers)
+        context.state.breaches = _breaches(latest, steps)
+    memory.judged(of_targets.names, latest)
     for step in steps:
         if step.incident is not None and step.change not in (
             IncidentChange.SEEN,
@@ -171,15 +204,60 @@ async def _held(connection: Connection, context: WorkerContext) -> int | None:
     return None
 
 
-async def _verdicts(
+class TargetVerdicts(NamedTuple):
+    """The verdicts on targets, and the names of those that could be judged."""
+
+    verdicts: list[Verdict]
+    names: list[str]
+
+
+async def _of_targets(
+    connection: Connection,
+    context: WorkerContext,
+    memory: WindowMemory,
+    latest_incident: target_verdicts.Standing,
+    now: datetime,
+    names: Sequence[str],
+) -> TargetVerdicts:
+    """Every rule's judgement of these targets; a failure affects only its own verdict."""
+    read = partial(fingerprints.confirmed_at, connection, names)
+    confirmed = await isolated(connection, "baselines", read)
+    found = TargetVerdicts([], [])
+    literal = any(map(is_literal, context.settings.rules.values()))
+    began, skipped = time.monotonic(), 0
+    reading_s = KEPT_READING_S if memory is context.state.windows else READING_S
+    for name in names:
+        target = context.settings.targets[name]
+        late = time.monotonic() - began > reading_s
+        if late and not memory.fresh(target, now, literal=literal):
+            skipped += 1
+            continue
+        verdicts = await target_verdicts.of_target(
+            connection, context, memory, latest_incident, now, target, confirmed=confirmed
+        )
+        if verdicts is not None:
+            found.verdicts.extend(verdicts)
+            found.names.append(name)
+    if skipped:
+        level = logging.DEBUG if memory is context.state.windows else logging.WARNING
+        facts = {"subject": f"{skipped} targets", "reason": "no time left"}
+        log.log(level, "evaluation skipped", extra=facts)
+    return found
+
+
+async def _overall(
     connection: Connection,
     context: WorkerContext,
     latest_incident: target_verdicts.Standing,
     readings: Sequence[AccountReading],
     now: datetime,
-    seen: Collection[Target],
+    *,
+    running: bool,
 ) -> list[Verdict]:
-    """Every rule's judgement of its subjects; a failure affects only its own verdict."""
+    """Every rule's judgement of what is no target; a failure affects only its own verdict.
+
+    `running`: spend is taken from running sums; without judgement while they are being read.
+    """
     rules = context.settings.rules
 
     def judged(subject: Subject, scope: str, facts: object) -> list[Verdict]:
@@ -191,7 +269,13 @@ async def _verdicts(
         return [verdict for verdict in found if verdict]
 
     async def spend() -> list[Verdict]:
-        spent = await days(connection, context, daily_spend.zone_of(context.settings), now)
+        zone = daily_spend.zone_of(context.settings)
+        if running:
+            spent = await daily_spend.running_days(connection, context, zone, now)
+        else:
+            spent = await days(connection, context, zone, now)
+        if spent is None:
+            return []
         found = []
         for verdict in (
             *judged(Subject.DAY, ALL, spent),
@@ -213,7 +297,12 @@ async def _verdicts(
         return found
 
     async def probe_budget() -> list[Verdict]:
-        return judged(Subject.PROBES, ALL, await _probing(connection, now))
+        spent = await (
+            daily_spend.spent_today(connection, context, now)
+            if running
+            else spend_rows.today(connection)
+        )
+        return judged(Subject.PROBES, ALL, _usage(spent, now)) if spent is not None else []
 
     async def delivery(channel: str) -> list[Verdict]:
         return judged(Subject.CHANNEL, channel, await outbox.backlog(connection, channel))
@@ -232,28 +321,16 @@ async def _verdicts(
         *((f"credit {reading.provider}", partial(credits, reading)) for reading in readings),
         *((f"delivery {name}", partial(delivery, name)) for name in context.channels),
     ]
-    chosen = current_targets(context, seen)
-    last = [
+    return [
         verdict for subject in overall for verdict in await isolated(connection, *subject) or ()
     ]
-    read = partial(target_verdicts.confirmed, connection, chosen)
-    confirmed = await isolated(connection, "baselines", read)
-    judge_target = partial(
-        target_verdicts.of_target, connection, context, latest_incident, now, confirmed=confirmed
-    )
-    of_targets: list[Judgement] = [
-        (f"target {target.name}", partial(judge_target, target)) for target in chosen
-    ]
-    first: list[Verdict] = []
-    began = time.monotonic()
-    for subject in of_targets:
-        if time.monotonic() - began > READING_S:
-            log.warning(
-                "evaluation skipped", extra={"subject": subject[0], "reason": "no time left"}
-            )
-        else:
-            first += await isolated(connection, *subject) or ()
-    targets = context.settings.targets
+
+
+def _abandoned(
+    context: WorkerContext, latest: Sequence[Incident], now: datetime
+) -> Iterable[Verdict]:
+    """The verdicts on open incidents whose rule or subject is no longer configured."""
+    rules, targets = context.settings.rules, context.settings.targets
     by_query = {f"{t.name}/{query.id}" for t in targets.values() for query in t.queries}
     names: dict[Subject, Collection[str]] = {
         Subject.TARGET: targets,
@@ -265,8 +342,7 @@ async def _verdicts(
         for name, rule in rules.items()
         if rule.subject in names
     }
-    gone = abandoned(latest_incident.values(), rules=rules, scopes=scopes, now=now)
-    return [*first, *last, *gone]
+    return abandoned(latest, rules=rules, scopes=scopes, now=now)
 
 
 def current_targets(context: WorkerContext, seen: Collection[Target]) -> list[Target]:
@@ -277,9 +353,8 @@ def current_targets(context: WorkerContext, seen: Collection[Target]) -> list[Ta
     return [targets[target.name] for target in seen if target.name in targets]
 
 
-async def _probing(connection: Connection, now: datetime) -> ProbeUsage:
+def _usage(spent: spend_rows.ProbesSpent, now: datetime) -> ProbeUsage:
     """The probes of the UTC day, by which the budget is counted."""
-    spent = await spend_rows.today(connection)
     day, starts_at, ends_at = day_of(now)
     total = Spend(
         day=day,
@@ -294,67 +369,3 @@ async def _probing(connection: Connection, now: datetime) -> ProbeUsage:
 def _policy(context: WorkerContext) -> ReminderPolicy:
     section = context.settings.file.incidents
     return ReminderPolicy(remind_after=section.remind_after, remind_every=section.remind_every)
-
-
-async def _apply(
-    connection: Connection,
-    steps: Sequence[IncidentStep],
-    latest: Sequence[Incident],
-    takers: Takers,
-) -> bool:
-    """Write all steps; if one cannot be written, write the others without it."""
-    write = partial(_written, connection, takers=takers)
-    written = await isolated(connection, "incidents", partial(write, steps, latest))
-    if written is not None:
-        return written.news
-    news, known = False, list(latest)
-    for step in sorted(steps, key=lambda step: bool(step.incident and step.incident.part_of)):
-        what = f"incident {step.incident.key}" if step.incident else "notice"
-        one = await isolated(connection, what, partial(write, [step], known))
-        if one is not None:
-            news = one.news or news
-            if step.incident is not None:
-                number = one.numbers[step.incident.key]
-                known.append(replace(step.incident, number=number))
-    return news
-
-
-class WrittenSteps(NamedTuple):
-    """What was written. `news`: there is something to send."""
-
-    news: bool
-    numbers: Mapping[tuple[str, str], int]
-
-
-async def _written(
-    connection: Connection,
-    steps: Sequence[IncidentStep],
-    latest: Sequence[Incident],
-    *,
-    takers: Takers,
-) -> WrittenSteps:
-    """Write rows and notices; a new incident's notice gets the number that the database assigns.
-
-    A notice is queued under the number it announces: messages of one number stay in order. A NOTICE
-    has none, even if there is an incident.
-    """
-    changed = [step.incident for step in steps if step.incident is not None]
-    numbers = await incident_rows.save(connection, changed, latest)
-    news = False
-    for step in steps:
-        if step.notice is None:
-            continue
-        number = step.notice.number
-        if step.incident is not None and step.notice.status is not NoticeStatus.NOTICE:
-            number = number or numbers[step.incident.key]
-        notice = replace(step.notice, number=number)
-        reported = [numbers[key] for key in step.reported if key in numbers]
-        added = await outbox.add(
-            connection,
-            notice,
-            channels=takers(notice, step.reported),
-            incident=number,
-            reported=reported,
-        )
-        news = added or news
-    return WrittenSteps(news, numbers)

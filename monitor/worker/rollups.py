@@ -15,6 +15,7 @@ from monitor.pricing.forecast import SpendForecast, projected
 from monitor.storage import Connection, clock_repair, rollup_rows, spend_rows
 from monitor.worker import daily_spend, lease_keeper
 from monitor.worker.context import WorkerContext
+from monitor.worker.spend_memory import SHARE
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +114,13 @@ async def _compute_spend(context: WorkerContext) -> None:
 
 
 async def compute_today(context: WorkerContext) -> None:
-    """The spend of the running day so far. One worker at a time."""
+    """The spend of the running day so far. One worker at a time.
+
+    No sooner than `SHARE` times what it last took: a fleet's day has many rows.
+    """
+    state, began_s = context.state, time.monotonic()
+    if began_s < state.compute_again_s:
+        return
     zone, now = daily_spend.zone_of(context.settings), context.now()
     _, today = daily_spend.latest(now, zone)
     try:
@@ -123,6 +130,7 @@ async def compute_today(context: WorkerContext) -> None:
             )
     except _Busy:
         return
+    state.compute_again_s = time.monotonic() + SHARE * (time.monotonic() - began_s)
 
 
 async def _forget(context: WorkerContext) -> int:

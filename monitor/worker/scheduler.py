@@ -46,9 +46,9 @@ DRAIN_S = 20  # for jobs in flight and the spool; shorter than the 30 s the plat
 LEAST_DRAIN_S, LAST_WORD_S = 3, 5  # for the spool after slow jobs, and for notices after it
 CLOCK_STEP_S = 2.0
 MOST_SKIPPED = 500  # slots of a target that wait to be recorded as missed
-GLANCE_S = 1.0  # minimum time between evaluations within a round: rounds may be as short
+# From one evaluation to the next, or from one that failed; how long a round waits for one.
+GLANCE_S, FAILED_S, WAITING_S = 1.0, 5.0, 10.0
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 WITHIN = timedelta(minutes=5)  # share of its slot within which every round begins
 LATE_WITHIN = timedelta(seconds=15)  # share after the start within which all late rounds begin
@@ -122,7 +122,8 @@ class Worker:
             for channel in context.channels.values()
             if channel.notifier.reacts
         ]
-        self._judged_at = time.monotonic()
+        self._evaluated = asyncio.Event()  # the evaluation that begins next is over
+        self._due_s = time.monotonic()  # when it is to begin
         self._watchdog: asyncio.Task[None] | None = None
         self._bursts: dict[str, asyncio.Task[None]] = {}
         self._late: dict[str, asyncio.Task[None]] = {}
@@ -152,6 +153,7 @@ class Worker:
         self._scheduler.start()
         sides = (
             self._keep_leases(),
+            self._keep_evaluating(),
             self._watch_clock(),
             self._watch_configuration(),
             outage.watch_database(self.context),
@@ -248,7 +250,6 @@ class Worker:
             self._every(page.every, job, f"health {name}", now)
         gauge = partial(heartbeat.update_metrics, self.context)
         self._every(timedelta(seconds=15), gauge, "gauge", now)
-        self._every(timedelta(seconds=30), self._evaluate, "evaluate", now)
         fetch = partial(account_polling.fetch_receipts, self.context)
         self._every(timedelta(seconds=30), fetch, "receipts", now)
         if self._reactions:
@@ -339,8 +340,11 @@ class Worker:
     async def _run_job(self, job: Callable[[], Awaitable[object]]) -> None:
         await self._run(job())
 
-    async def _run(self, work: Awaitable[object]) -> None:
-        """One independent piece of work: its failure is logged and stops no other."""
+    async def _run(self, work: Awaitable[object]) -> bool:
+        """One independent piece of work: its failure is logged and stops no other.
+
+        True if it did not fail.
+        """
         task = asyncio.ensure_future(work)
         self._flight.add(task)
         try:
@@ -351,8 +355,11 @@ class Worker:
             log.warning("database unavailable", extra={"reason": str(unavailable)})
         except Exception:
             log.exception("job failed")
+        else:
+            return True
         finally:
             self._flight.discard(task)
+        return False
 
     def _catch_up(self, target: Target, slot: datetime, late: timedelta) -> None:
         """Take over the current slot, which a restart may have left without a worker."""
@@ -440,20 +447,33 @@ class Worker:
             log.exception("burst failed", extra={"target": target.name})
 
     async def _glance(self, target: Target) -> None:
-        """Evaluate during a round, so that a finding is sent as soon as it is proven."""
-        if time.monotonic() - self._judged_at >= GLANCE_S:
-            await self._run(self._evaluate(target))
+        """Wait for an evaluation that is due, while nothing of the target is measured."""
+        if time.monotonic() >= self._due_s:
+            await self._evaluate(target)
 
-    async def _evaluate(self, *seen: Target) -> None:
-        """Judge the targets just probed, or all of them; subjects above targets every time."""
-        news = await evaluation.evaluate(self.context, *seen)
-        self._judged_at = time.monotonic()
-        if news:
+    async def _evaluate(self, _: Target) -> None:
+        """Wait until a target is evaluated with all that is stored, if this worker evaluates."""
+        if lease_keeper.held(self.context, "evaluate"):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WAITING_S):
+                    await self._evaluated.wait()
+
+    async def _keep_evaluating(self) -> None:
+        """Evaluate once a second what any worker has stored, while this one holds the lease."""
+        while True:
+            over, self._evaluated = self._evaluated, asyncio.Event()
+            self._due_s = time.monotonic() + GLANCE_S
+            done = await self._run(self._evaluate_changed())
+            over.set()
+            await asyncio.sleep(self._due_s - time.monotonic() if done else FAILED_S)
+
+    async def _evaluate_changed(self) -> None:
+        if await evaluation.evaluate_changed(self.context):
             self._announce(self.context.channels)
 
     async def _accounts(self) -> None:
         if await account_polling.poll(self.context):
-            await self._evaluate()
+            self.context.state.windows.ask()
 
     async def _check_clock(self, *, correct: bool) -> None:
         if await clock_check.check(self.context, correct=correct):

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -12,7 +12,6 @@ from typing import TypeVar
 from monitor.domain import (
     Incident,
     Outcome,
-    Sample,
     Subject,
     Target,
     Verdict,
@@ -20,19 +19,19 @@ from monitor.domain import (
     incident_key,
 )
 from monitor.redaction import plain
-from monitor.rules import RULES, SAMPLES, SPAN, Rule, Window, is_literal, of_query
+from monitor.rules import RULES, Rule, Window, is_literal, of_query
 from monitor.rules.explanations import BEFORE, FACT, CauseEvent, answered_by, caused
 from monitor.rules.explanations import explained as by_events
 from monitor.storage import (
     Connection,
     account_readings,
-    fingerprints,
     lost,
     observations,
     unavailable,
 )
 from monitor.storage.account_readings import HealthChange
 from monitor.worker.context import WorkerContext
+from monitor.worker.window_memory import EventsBefore, WindowMemory
 
 log = logging.getLogger(__name__)
 
@@ -69,21 +68,30 @@ async def explained(
     window: Window,
     latest_incident: Incident | None,
     now: datetime,
+    *,
+    known: EventsBefore,
 ) -> Verdict:
-    """A breach with its likely cause, where what is stored shows one; any other as it is."""
+    """A breach with its likely cause, where what is stored shows one; any other as it is.
+
+    `known`: what came before incidents that are open. It is read once for each.
+    """
     if verdict.state is not VerdictState.BREACH or not RULES[verdict.rule].likely_cause:
         return verdict
-    begun = (
-        latest_incident.opened_at if latest_incident is not None and latest_incident.open else now
-    )
-    since = begun - BEFORE
-    events = [
-        CauseEvent(change.at, what)
-        for change in await account_readings.changes(connection, window.scope, since=since)
-        for what in _health_change(change)
-    ]
-    in_force = await observations.configurations(connection, window.scope, since=since, until=now)
-    events += [CauseEvent(at, "the monitor's configuration changed") for at in in_force[1:]]
+    open_ = latest_incident is not None and latest_incident.open
+    begun = latest_incident.opened_at if latest_incident is not None and open_ else now
+    events = known.get((window.scope, begun))
+    if events is None:
+        since = begun - BEFORE
+        changes = await account_readings.changes(connection, window.scope, since=since)
+        in_force = await observations.configurations(
+            connection, window.scope, since=since, until=now
+        )
+        events = [
+            *(CauseEvent(change.at, what) for change in changes for what in _health_change(change)),
+            *(CauseEvent(at, "the monitor's configuration changed") for at in in_force[1:]),
+        ]
+        if open_:
+            known[window.scope, begun] = events
     return by_events(verdict, window, events, latest_incident, now)
 
 
@@ -127,10 +135,10 @@ def slow(verdict: Verdict, window: Window, target: Target, before: Incident | No
         return verdict
     open_ = before is not None and before.open
     began_at = before.since or before.opened_at if before is not None and open_ else verdict.since
+    log = window.log
+    kinds = map(log.kind, range(log.first if began_at is None else log.before(began_at), log.end))
     counts = Counter(
-        (sample.identity, sample.model)
-        for sample in window.samples
-        if sample.outcome is Outcome.ANSWERED and (began_at is None or sample.at >= began_at)
+        (kind.identity, kind.model) for kind in kinds if kind.outcome is Outcome.ANSWERED
     )
     return _with(verdict, answered_by(counts, expected=_expected(target)), before)
 
@@ -176,95 +184,64 @@ def _with(verdict: Verdict, sentence: str | None, before: Incident | None) -> Ve
 Standing = Mapping[tuple[str, str], Incident]  # the latest incidents, by key
 
 
-async def confirmed(
-    connection: Connection, targets: Collection[Target]
-) -> dict[str, datetime | None]:
-    """When a person last confirmed the baseline of each target.
-
-    All in one subject: a table that is locked is waited for once, not once for each target.
-    """
-    return {one.name: await fingerprints.confirmed_at(connection, one.name) for one in targets}
-
-
 async def of_target(
     connection: Connection,
     context: WorkerContext,
+    memory: WindowMemory,
     latest_incident: Standing,
     now: datetime,
     target: Target,
     *,
     confirmed: Mapping[str, datetime | None] | None,
-) -> list[Verdict]:
+) -> list[Verdict] | None:
     """Every rule's judgement of one target, or of each of its queries, as the rules' modes say.
 
-    `confirmed` None: the baselines could not be read; rules that need them do not judge.
+    `confirmed` None: the baselines could not be read; rules that need them do not judge. The result
+    is None if the window could not be read.
     """
-    samples = await observations.samples(
-        connection, target.name, since=now - SPAN, until=now, most=SAMPLES
-    )
-    rules = context.settings.rules
-    windows = _windows(
-        samples,
-        target,
-        context,
-        baseline_at=(confirmed or {}).get(target.name),
-        literal=any(map(is_literal, rules.values())),
-    )
+    rules = [rule for rule in context.settings.rules.values() if rule.subject is Subject.TARGET]
+    literal = any(map(is_literal, rules))
+    read = partial(memory.windows, connection, target, literal=literal, now=now)
+    if memory.fresh(target, now, literal=literal):
+        windows: Mapping[str, Window] | None = await read()
+    else:
+        windows = await isolated(connection, f"target {target.name}", read)
+    if windows is None:
+        return None
+    for window in windows.values():
+        window.watched_since = context.began_at
+        window.baseline_at = (confirmed or {}).get(target.name)
     found = []
-    for name, rule in rules.items():
-        if rule.subject is not Subject.TARGET:
-            continue
+    for rule in rules:
         if rule.needs_baseline and confirmed is None:
             continue  # what a person confirmed would be judged as a change, and opened again
         for query, window in windows.items():
             if bool(query) is not is_literal(rule):
                 continue
-            before = latest_incident.get(incident_key(name, target.name, query))
+            before = latest_incident.get(incident_key(rule.name, target.name, query))
             if verdict := judged(rule, window, before, now):
                 verdict = of_query(verdict, query) if query else verdict
-                more = partial(_explained, connection, verdict, window, target, before, now)
-                found.append(await isolated(connection, f"explanation of {name}", more) or verdict)
+                if verdict.state is VerdictState.BREACH:
+                    more = partial(
+                        _explained, connection, memory, verdict, window, target, before, now
+                    )
+                    what = f"explanation of {rule.name}"
+                    verdict = await isolated(connection, what, more) or verdict
+                found.append(verdict)
     return found
 
 
 async def _explained(
     connection: Connection,
+    memory: WindowMemory,
     verdict: Verdict,
     window: Window,
     target: Target,
     before: Incident | None,
     now: datetime,
 ) -> Verdict:
-    verdict = await explained(connection, verdict, window, before, now)
+    verdict = await explained(connection, verdict, window, before, now, known=memory.events)
     return slow(verdict, window, target, before)
-
-
-def _windows(
-    samples: Sequence[Sample],
-    target: Target,
-    context: WorkerContext,
-    *,
-    baseline_at: datetime | None,
-    literal: bool,
-) -> Mapping[str, Window]:
-    """The window of a target, under an empty name; with one of each query for what is `literal`."""
-    chosen: dict[str, Sequence[Sample]] = {"": samples}
-    if literal:
-        for query in target.queries:
-            chosen[query.id] = [sample for sample in samples if sample.query == query.id]
-    return {
-        query: Window.of(
-            these,
-            scope=target.name,
-            every=target.every,
-            queries=1 if query else len(target.queries),
-            deadline=target.deadline,
-            watched_since=context.began_at,
-            a_day=target.daily_queries or SPAN // target.every * len(target.queries),
-            baseline_at=baseline_at,
-        )
-        for query, these in chosen.items()
-    }
 
 
 def judged(rule: Rule, judged: object, incident: Incident | None, now: datetime) -> Verdict | None:

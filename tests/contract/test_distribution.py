@@ -181,6 +181,7 @@ _HOURS = "an hour or a day of all targets is computed at once"
 _KEEPING = "retention deletes old rows of all targets, some thousand at a time"
 _CLOCK = "runs when a clock stepped, and at the start of a worker"
 _REPORT = "a report or status page shows all targets"
+_FEED = "what all workers have stored since; once a second at most, and not for each probe"
 _COMMAND = "a command of a person, not the worker"
 FLEET_WIDE = {
     "account_readings.due": "finds the observation of a due receipt, which is not stored by target",
@@ -216,6 +217,10 @@ FLEET_WIDE = {
     "spend_rows.by_five_minutes": "the spend of a day is that of all targets; by one worker",
     "spend_rows.keep": "the spend of a day is that of all targets; by one worker",
     "spend_rows.stale_days": "the spend of a day is that of all targets; by one worker",
+    "stored_rows.derived_costs": _FEED,
+    "stored_rows.derived_samples": _FEED,
+    "stored_rows.stored_costs": _FEED,
+    "stored_rows.stored_samples": _FEED,
     "spend_rows.today": "the budget is that of all targets",
 }
 ADVICE = f"""
@@ -300,6 +305,7 @@ async def jobs(context: WorkerContext, service: Service) -> None:
         for target in context.settings.targets.values():
             await probe_round.run_round(context, target, now - (12 - nth) * every, between=nothing)
         await evaluation.evaluate(context)
+        await evaluation.evaluate_changed(context)
         await deliver(context)
     await account_polling.fetch_receipts(context)
     for target in context.settings.targets.values():

@@ -1,5 +1,7 @@
 """What the worker tells of itself: each fact counted once, known series there from the start."""
 
+import asyncio
+import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -114,6 +116,47 @@ def test_known_series_are_there_at_zero(name: str, labels: dict[str, str]) -> No
 def test_two_targets_stay_within_a_thousand_series() -> None:
     page = metrics(target("rag"), target("other"))
     assert page.page()[1].count(b"\n") < 1000
+
+
+def test_of_a_thousand_targets_the_first_have_series_and_the_others_share_theirs() -> None:
+    few = [target(f"t{number}") for number in range(1000)]
+    held = Metrics(few, most_targets=10, rules=("ttft",), channels=("bot",), began_at=BEGAN)
+    series = held.page()[1].count(b"\n")
+    for number in range(1000):
+        held.observed(observation(target=f"t{number}", query=f"q{number}"))
+        held.round(f"t{number}", whole=False)
+        held.cycle(f"t{number}", BEGAN)
+    answered = {"outcome": "answered"}
+    assert value(held, "monitor_probes_total", target="t9", **answered) == 1
+    assert value(held, "monitor_probes_total", target="t10", **answered) is None
+    assert value(held, "monitor_probes_total", target="other", **answered) == 990
+    assert value(held, "monitor_rounds_missed_total", target="other") == 990
+    # Those ten and `other` have new ones only for their queries.
+    assert held.page()[1].count(b"\n") - series < 800
+    held.configure(reversed(few), rules=("ttft",), config_hash="2")
+    held.observed(observation(target="t999", query="hi"))
+    assert value(held, "monitor_probes_total", target="t999", **answered) == 1
+    assert value(held, "monitor_probes_total", target="t9", **answered) is None
+
+
+async def test_a_page_is_made_in_a_thread_and_once_for_all_scrapers_of_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[bool] = []
+    held = metrics()
+    page = held.page
+
+    def noted(accept: str = "") -> tuple[str, bytes]:
+        made.append(threading.current_thread() is threading.main_thread())
+        return page(accept)
+
+    monkeypatch.setattr(held, "page", noted)
+    replies = await asyncio.gather(*(held._answer(None, "/metrics", "") for _ in range(5)))
+    assert made == [False]
+    assert {reply.body for reply in replies} == {replies[0].body}
+    await held._answer(None, "/metrics", "application/openmetrics-text; version=1.0.0")
+    assert made == [False, False]
+    assert held._rendering is None
 
 
 def test_what_runs_is_reported_in_labels() -> None:

@@ -1,14 +1,20 @@
 """Windows: the last day of a target, bounded, and the same however it was built."""
 
-from datetime import timedelta
+from dataclasses import fields, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from random import Random
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.domain import Subject
+from monitor.domain import Identity, Outcome, Sample, Subject
 from monitor.rules import RULES, SAMPLES, SPAN, Window
-from monitor.rules.window import KNOWN, ROUNDS
+from monitor.rules.packed_samples import SampleLog
+from monitor.rules.window import KNOWN, ROUNDS, RUN_IN
 from tests.probe_notation import EVERY, NOON, after, incident, marked, sample, window
 
 OF_TARGETS = [rule() for rule in RULES.values() if rule.subject is Subject.TARGET]
@@ -102,3 +108,137 @@ def test_a_late_round_takes_its_place_in_time() -> None:
     first, second, third = marked(".|.|.")
     seen = window(iter([first, third, second]), queries=1)
     assert [each.slot for each in seen.rounds] == [first.round, second.round, third.round]
+
+
+def random_history(seed: int) -> list[Sample]:
+    """Two days of rounds at an interval of minutes to hours, with gaps and bad stretches."""
+    random = Random(seed)
+    every = timedelta(minutes=random.choice([2, 5, 20, 60, 180]))
+    queries = random.choice([1, 3])
+    found: list[Sample] = []
+    slot, marks = NOON, "...."
+    while slot < NOON + 2 * SPAN:
+        if random.random() < 0.05:
+            marks = random.choice(["....", "FFF.", "xxx.", "?C..", "DT.-", "r.x."])
+        if random.random() > 0.01:
+            for query in range(queries):
+                at = slot + timedelta(seconds=7 * query + random.random())
+                found.append(
+                    sample(
+                        random.choice(marks),
+                        id=UUID(int=random.getrandbits(128)),
+                        at=at,
+                        round=slot,
+                        query=f"q{query}",
+                        recorded_at=at + timedelta(seconds=random.random()),
+                    )
+                )
+        gap = random.randrange(2, 9) if random.random() < 0.01 else 1
+        slot += every * gap * (1 if random.random() > 0.03 else 3)
+    timed = (
+        replace(each, ttft_ms=random.lognormvariate(7, 0.4)) if each.ttft_ms is not None else each
+        for each in found
+    )
+    return [replace(each, degraded=True, ttft_ms=None) if random.random() < 0.05 else each
+            for each in timed]  # fmt: skip
+
+
+def of_day(samples: list[Sample], now: datetime, *, queries: int, every: timedelta) -> Window:
+    """A window as it is read from the database: the last day, with the rounds before it."""
+    past = [each for each in samples if each.at <= now]
+    since = now - SPAN
+    before = [each for each in past if each.at < since][-RUN_IN * queries :]
+    anew = Window.of([*before, *(e for e in past if e.at >= since)][-SAMPLES - len(before) :],
+                     scope="rag", every=every, queries=queries,
+                     deadline=timedelta(minutes=1))  # fmt: skip
+    anew.forget(since)
+    return anew
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_window_that_grew_for_days_judges_as_one_that_was_just_read(seed: int) -> None:
+    samples = random_history(seed)
+    every = min(b.round - a.round for a, b in pairwise(samples) if b.round > a.round)
+    queries = len({each.query for each in samples})
+    grown = Window("rag", every=every, queries=queries, deadline=timedelta(minutes=1))
+    looks = Random(seed)
+    for nth, each in enumerate(samples):
+        grown.add(each)
+        later = samples[nth + 1].at if nth + 1 < len(samples) else each.at + every
+        if each.at < NOON + SPAN or looks.random() > 30 / len(samples):
+            continue
+        now = each.at + (later - each.at) * looks.random()
+        grown.forget(now - SPAN)
+        anew = of_day(samples, now, queries=queries, every=every)
+        open_since = now - timedelta(hours=looks.randrange(1, 30))
+        for rule in OF_TARGETS:
+            for open_ in (None, incident(rule.name, opened_at=open_since)):
+                assert rule.judge(grown, open_, now) == rule.judge(anew, open_, now), (rule, now)
+
+
+def test_every_field_of_a_sample_is_packed() -> None:
+    """A new field belongs to the kind of a sample, to its details or to a column of its own."""
+    known = {"id", "at", "round", "query", "outcome", "ttft_ms", "identity", "model", "cost_usd",
+             "why", "change_detected", "change_since", "error", "cost_low_usd", "cost_high_usd",
+             "recorded_at", "confidence", "degraded", "compared"}  # fmt: skip
+    assert {field.name for field in fields(Sample)} == known | {"tpot_ms"}
+
+
+AMOUNTS = st.one_of(st.none(), st.decimals(0, 10**6, places=12), st.just(Decimal("1e-15")))
+
+
+@given(
+    cost=AMOUNTS, low=AMOUNTS, high=AMOUNTS, ttft_ms=st.none() | st.floats(0, 1e9),
+    identity=st.sampled_from(Identity), outcome=st.sampled_from(Outcome),
+    degraded=st.booleans(), compared=st.booleans(),
+    stored_s=st.none() | st.integers(-300, 10**6), late_s=st.integers(-10, 10**5),
+    texts=st.lists(st.text(max_size=300), max_size=40),
+)  # fmt: skip
+@settings(max_examples=150, deadline=None)
+def test_a_packed_sample_is_what_it_was(
+    cost: Decimal | None, low: Decimal | None, high: Decimal | None, ttft_ms: float | None,
+    identity: Identity, outcome: Outcome, degraded: bool, compared: bool, stored_s: int | None,
+    late_s: int, texts: list[str],
+) -> None:  # fmt: skip
+    """Except what no rule reads: how sure an expected model is, and why."""
+    log, read = SampleLog(), identity not in (Identity.EXPECTED, Identity.UNKNOWN)
+    given_samples = [
+        sample(
+            id=UUID(int=nth), at=NOON + timedelta(seconds=nth),
+            round=NOON - timedelta(seconds=late_s), ttft_ms=ttft_ms, identity=identity,
+            outcome=outcome, cost_usd=cost, cost_low_usd=low, cost_high_usd=high,
+            recorded_at=None if stored_s is None else NOON + timedelta(seconds=stored_s),
+            why=text if read else "", error=text, confidence=0.5 if read else None,
+            degraded=degraded, compared=compared, change_detected=compared,
+            change_since=NOON if degraded else None,
+        )
+        for nth, text in enumerate(["", *texts])
+    ]  # fmt: skip
+    for each in given_samples:
+        log.append(each)
+    log.drop(len(texts) // 2)
+    assert [log.sample(n) for n in range(log.first, log.end)] == given_samples[log.first :]
+
+
+def test_a_day_of_a_target_takes_little_memory() -> None:
+    """Most of 120 KiB a target; as objects it would be a megabyte."""
+    import tracemalloc
+
+    random = Random(1)
+    samples = [
+        sample(
+            id=UUID(int=random.getrandbits(128)), at=slot + timedelta(seconds=7), round=slot,
+            query="q0", ttft_ms=random.lognormvariate(7, 0.4), recorded_at=slot + EVERY,
+            cost_usd=Decimal(random.randrange(10**9)).scaleb(-12),
+        )
+        for slot in (NOON + timedelta(minutes=nth) for nth in range(1440))
+    ]  # fmt: skip
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        window = Window.of(iter(samples), scope="rag", every=timedelta(minutes=1), queries=1)
+        after_, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(window.samples) == 1440
+    assert after_ - before < 112 * 1024

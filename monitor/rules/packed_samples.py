@@ -1,0 +1,349 @@
+"""The samples of a window, packed: some 60 bytes each instead of 700 as objects.
+
+A worker keeps the last day of every target in memory, up to 2,000 samples each. Numbers are in
+arrays, and what few samples have (an error, the reason of a judgement) is kept beside them. A
+`Sample` is made when a rule looks at it.
+"""
+
+import zlib
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from math import isnan, nan
+from typing import NamedTuple, TypeVar, overload
+from uuid import UUID
+
+from monitor.domain import Identity, Outcome, Sample
+
+T = TypeVar("T")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_USD = Decimal("1e-12")  # the unit of stored amounts
+_NOTHING = -1  # no amount
+_UNKNOWN = -(2**31)  # when it was stored
+_SHARED = 16  # different texts of a window that are kept as they are
+_SHORT = 80  # characters; shorter texts are not compressed
+_UNREAD = (Identity.EXPECTED, Identity.UNKNOWN)  # no rule asks how sure these are, and why
+
+Text = str | bytes  # bytes: compressed
+
+
+class SampleKind(NamedTuple):
+    """What many samples have in common. `priced`: its cost is known; `ranged`: within a range."""
+
+    query: str
+    outcome: Outcome
+    identity: Identity
+    model: str | None
+    degraded: bool
+    compared: bool
+    priced: bool
+    ranged: bool
+
+
+class SampleDetails(NamedTuple):
+    """What few samples have."""
+
+    why: Text
+    error: Text | None
+    confidence: float | None
+    change_detected: bool
+    change_since: datetime | None
+
+
+_NO_DETAILS = SampleDetails("", None, None, False, None)
+
+
+def microseconds(at: datetime) -> int:
+    """An instant as a number."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def instant(number: int) -> datetime:
+    """The instant of a number."""
+    return _EPOCH + timedelta(microseconds=number)
+
+
+class SampleLog:
+    """Samples in order of `at`. Each has a number, one more than the one before it.
+
+    The oldest are dropped in front; `first` is the number of the oldest one left, `end` the next
+    number. What no rule reads is not kept: `why` and `confidence` of answers by the expected or an
+    unknown model, and the time per token.
+    """
+
+    __slots__ = ("_ats", "_costs", "_details", "_highs", "_ids", "_kind_of", "_kinds", "_known",
+                 "_late", "_odd", "_recorded", "_rounds", "_texts", "_ttfts", "first")  # fmt: skip
+
+    def __init__(self) -> None:
+        self.first = 0
+        self._ats = array("q")  # µs since 1970
+        self._rounds = array("i")  # µs before `at`
+        self._recorded = array("i")  # µs after `at`
+        self._ttfts = array("d")  # ms, NaN: none
+        self._costs = array("q")  # the certain cost in 1e-12 USD, -1: none
+        self._highs: array[int] | None = None  # the most it may cost, once a sample has a range
+        self._ids = bytearray()
+        self._kind_of = array("H")  # which of `_known`
+        self._known: list[SampleKind] = []
+        self._kinds: dict[SampleKind, int] = {}
+        self._details: dict[int, SampleDetails] = {}  # by number
+        self._late: dict[int, int] = {}  # by number: µs after `at`, of samples stored much later
+        self._odd: dict[int, Sample] = {}  # by number: what does not fit into the arrays
+        self._texts: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._ats)
+
+    @property
+    def end(self) -> int:
+        return self.first + len(self._ats)
+
+    def append(self, sample: Sample) -> int:
+        """Add a sample that is not before the latest one; returns its number."""
+        number, at = self.end, microseconds(sample.at)
+        before = at - microseconds(sample.round)
+        stored = _UNKNOWN
+        if sample.recorded_at is not None:
+            stored = microseconds(sample.recorded_at) - at
+        low, high = sample.cost_ends or (None, None)
+        cost, most = _amount(low), _amount(high)
+        if not (_fits(before) and _priced_once(sample)) or cost is None or most is None:
+            self._odd[number] = sample
+            before, cost, most = 0, _NOTHING, _NOTHING
+        if stored != _UNKNOWN and not _fits(stored):
+            self._late[number] = stored
+            stored = _UNKNOWN
+        self._ats.append(at)
+        self._rounds.append(before)
+        self._recorded.append(stored)
+        self._ttfts.append(nan if sample.ttft_ms is None else sample.ttft_ms)
+        self._costs.append(cost)
+        self._ids += sample.id.bytes
+        self._kind_of.append(self._kind(sample))
+        ranged = sample.cost_usd is None and low is not None
+        if ranged and self._highs is None:
+            self._highs = array("q", [_NOTHING]) * (len(self._ats) - 1)
+        if self._highs is not None:
+            self._highs.append(most if ranged else _NOTHING)
+        read = sample.identity not in _UNREAD
+        details = SampleDetails(
+            self._text(sample.why) if read else "",
+            None if sample.error is None else self._text(sample.error),
+            sample.confidence if read else None,
+            sample.change_detected,
+            sample.change_since,
+        )
+        if details != _NO_DETAILS:
+            self._details[number] = details
+        return number
+
+    def drop(self, first: int) -> None:
+        """Forget the samples before this number."""
+        count = first - self.first
+        for column in (self._ats, self._rounds, self._recorded, self._ttfts, self._costs):
+            del column[:count]
+        if self._highs is not None:
+            del self._highs[:count]
+        del self._kind_of[:count]
+        del self._ids[: 16 * count]
+        if self._details or self._late or self._odd:
+            for number in range(self.first, first):
+                self._details.pop(number, None)
+                self._late.pop(number, None)
+                self._odd.pop(number, None)
+        self.first = first
+        if len(self._known) > 2 * len(self._ats) + _SHARED:
+            self._renumber_kinds()
+
+    def find(self, sample: Sample) -> int | None:
+        """The number of a sample by its time and id; None if it is not here."""
+        for number in range(self.before(sample.at), self.end):
+            if self.at_us(number) != microseconds(sample.at):
+                return None
+            index = 16 * (number - self.first)
+            if self._ids[index : index + 16] == sample.id.bytes:
+                return number
+        return None
+
+    def reprice(self, number: int, sample: Sample) -> bool:
+        """Replace the cost of a sample; False if it differs by more than that."""
+        read = sample.identity not in _UNREAD
+        as_kept = replace(
+            sample,
+            why=sample.why if read else "",
+            confidence=sample.confidence if read else None,
+            tpot_ms=None,
+        )
+        repriced = replace(
+            self.sample(number),
+            cost_usd=sample.cost_usd,
+            cost_low_usd=sample.cost_low_usd,
+            cost_high_usd=sample.cost_high_usd,
+        )
+        low, high = sample.cost_ends or (None, None)
+        cost, most = _amount(low), _amount(high)
+        ranged = sample.cost_usd is None and low is not None
+        if repriced != as_kept or number in self._odd or cost is None or most is None:
+            return False
+        if ranged and self._highs is None:
+            return False
+        index = number - self.first
+        self._costs[index] = cost
+        self._kind_of[index] = self._kind(sample)
+        if self._highs is not None:
+            self._highs[index] = most if ranged else _NOTHING
+        return True
+
+    def before(self, at: datetime) -> int:
+        """The number of the first sample that is not before an instant."""
+        return self.first + bisect_left(self._ats, microseconds(at))
+
+    def at_us(self, number: int) -> int:
+        return self._ats[number - self.first]
+
+    def at(self, number: int) -> datetime:
+        return instant(self._ats[number - self.first])
+
+    def slot_us(self, number: int) -> int:
+        if number in self._odd:
+            return microseconds(self._odd[number].round)
+        return self._ats[number - self.first] - self._rounds[number - self.first]
+
+    def ttft_ms(self, number: int) -> float | None:
+        ms = self._ttfts[number - self.first]
+        return None if isnan(ms) else ms
+
+    def kind(self, number: int) -> SampleKind:
+        return self._known[self._kind_of[number - self.first]]
+
+    def sample(self, number: int) -> Sample:
+        if number in self._odd:
+            return self._odd[number]
+        index, kind = number - self.first, self.kind(number)
+        at, stored, cost = self._ats[index], self._recorded[index], self._costs[index]
+        details = self._details.get(number, _NO_DETAILS)
+        usd = None if cost == _NOTHING else cost * _USD
+        return Sample(
+            id=UUID(bytes=bytes(self._ids[16 * index : 16 * index + 16])),
+            at=instant(at),
+            round=instant(at - self._rounds[index]),
+            query=kind.query,
+            outcome=kind.outcome,
+            ttft_ms=self.ttft_ms(number),
+            identity=kind.identity,
+            model=kind.model,
+            cost_usd=None if kind.ranged else usd,
+            why=self._whole(details.why),
+            change_detected=details.change_detected,
+            change_since=details.change_since,
+            error=None if details.error is None else self._whole(details.error),
+            cost_low_usd=usd if kind.ranged else None,
+            cost_high_usd=self._highs[index] * _USD if kind.ranged and self._highs else None,
+            recorded_at=self._recorded_at(number, at, stored),
+            confidence=details.confidence,
+            degraded=kind.degraded,
+            compared=kind.compared,
+        )
+
+    def _recorded_at(self, number: int, at: int, stored: int) -> datetime | None:
+        if stored == _UNKNOWN:
+            stored = self._late.get(number, _UNKNOWN)
+        return None if stored == _UNKNOWN else instant(at + stored)
+
+    def _kind(self, sample: Sample) -> int:
+        kind = SampleKind(
+            sample.query,
+            sample.outcome,
+            sample.identity,
+            sample.model,
+            sample.degraded,
+            sample.compared,
+            sample.cost_ends is not None,
+            sample.cost_usd is None and sample.cost_high_usd is not None,
+        )
+        index = self._kinds.get(kind)
+        if index is None:
+            index = self._kinds[kind] = len(self._known)
+            self._known.append(kind)
+        return index
+
+    def _renumber_kinds(self) -> None:
+        """Forget the kinds of which no sample is left: a service may invent model names."""
+        kinds = [self._known[index] for index in self._kind_of]
+        self._known = list(dict.fromkeys(kinds))
+        self._kinds = {kind: index for index, kind in enumerate(self._known)}
+        self._kind_of = array("H", [self._kinds[kind] for kind in kinds])
+
+    def _text(self, text: str) -> Text:
+        """A text as it is kept: shared if it is one of the first of this window, or compressed."""
+        if text in self._texts:
+            return self._texts[text]
+        if len(self._texts) < _SHARED:
+            self._texts[text] = text
+            return text
+        if len(text) < _SHORT:
+            return text
+        packer = zlib.compressobj(1, zdict=self._dictionary)
+        return packer.compress(text.encode("utf-8", "surrogatepass")) + packer.flush()
+
+    def _whole(self, text: Text) -> str:
+        if isinstance(text, str):
+            return text
+        unpacker = zlib.decompressobj(zdict=self._dictionary)
+        return unpacker.decompress(text).decode("utf-8", "surrogatepass")
+
+    @property
+    def _dictionary(self) -> bytes:
+        return "".join(list(self._texts)[:8]).encode("utf-8", "surrogatepass")
+
+
+def _fits(number: int) -> bool:
+    return -(2**31) < number < 2**31
+
+
+def _priced_once(sample: Sample) -> bool:
+    """Whether it has a cost, a range of it, or none, as every stored row."""
+    low, high = sample.cost_low_usd is not None, sample.cost_high_usd is not None
+    return low is high and not (low and sample.cost_usd is not None)
+
+
+def _amount(usd: Decimal | None) -> int | None:
+    """An amount in the unit of stored ones; -1 for none; None if it cannot be told exactly."""
+    if usd is None:
+        return _NOTHING
+    amount = usd.scaleb(12)
+    exact = int(amount) if amount.is_finite() else _NOTHING
+    return exact if 0 <= exact < 2**63 and exact == amount else None
+
+
+class PackedSequence(Sequence[T]):
+    """A sequence of samples, or of what is made of each, by their numbers."""
+
+    __slots__ = ("_made", "_numbers")
+
+    def __init__(self, numbers: Sequence[int], made: Callable[[int], T]) -> None:
+        self._numbers = numbers
+        self._made = made
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[T]: ...
+    def __getitem__(self, index: int | slice) -> T | list[T]:
+        if isinstance(index, slice):
+            return list(map(self._made, self._numbers[index]))
+        return self._made(self._numbers[index])
+
+    def __iter__(self) -> Iterator[T]:
+        return map(self._made, self._numbers)
+
+    def __reversed__(self) -> Iterator[T]:
+        return map(self._made, reversed(self._numbers))

@@ -1,0 +1,127 @@
+"""What any worker has stored or derived again since: samples, and the cost of probes."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ARRAY, TIMESTAMP, ColumnElement, Uuid, all_, cast, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.domain import Sample
+from monitor.storage.observations import judged, sample_of
+from monitor.storage.tables import observations
+
+COMMITTED = timedelta(seconds=60)  # no transaction that stores observations lasts longer
+
+
+class TargetSample(NamedTuple):
+    """A sample of a target, and when the database stored it."""
+
+    target: str
+    sample: Sample
+    stored_at: datetime
+
+
+async def stored_samples(
+    connection: AsyncConnection,
+    *,
+    after: datetime,
+    known: Collection[UUID],
+    since: datetime,
+) -> Sequence[TargetSample]:
+    """Scheduled and burst observations that any worker has stored since, in order of their start.
+
+    `after`: when the latest known one was stored. A transaction that began before it may commit
+    after it, so the time `COMMITTED` before it is read again, without what is `known`. So is what
+    was stored while the database's clock was ahead. `since`: the earliest slot that matters.
+    """
+    table = observations.c
+    new = judged(table.target).where(*stored_after(after, known), table.slot >= since)
+    ordered = new.order_by(table.started_at, table.id)
+    rows = (await connection.execute(ordered)).mappings()
+    return [TargetSample(row["target"], sample_of(row), row["recorded_at"]) for row in rows]
+
+
+def stored_after(after: datetime, known: Collection[UUID]) -> Sequence[ColumnElement[bool]]:
+    """The condition of `stored_samples`."""
+    # `now()` may be earlier: rows are stored after it while the database's clock is set back.
+    recorded_at = observations.c.recorded_at
+    ids = cast(list(known), ARRAY(Uuid))  # one parameter, however many they are
+    return (
+        recorded_at > func.least(after, func.now()) - COMMITTED,
+        observations.c.id != all_(ids),
+    )
+
+
+async def derived_samples(
+    connection: AsyncConnection,
+    *,
+    after: datetime,
+    known: Collection[datetime],
+    since: datetime,
+) -> Sequence[TargetSample]:
+    """Scheduled and burst observations that were derived again or restored since.
+
+    `stored_at` is when they were. Arguments as in `stored_samples`; `known`: these times.
+    """
+    table = observations.c
+    new = judged(table.target, table.derived_at)
+    wanted = new.where(*derived_after(after, known), table.slot >= since)
+    rows = (await connection.execute(wanted)).mappings()
+    return [TargetSample(row["target"], sample_of(row), row["derived_at"]) for row in rows]
+
+
+def derived_after(after: datetime, known: Collection[datetime]) -> Sequence[ColumnElement[bool]]:
+    """The condition of `derived_samples`."""
+    derived_at = observations.c.derived_at
+    times = cast(list(known), ARRAY(TIMESTAMP(timezone=True)))
+    return (derived_at > func.least(after, func.now()) - COMMITTED, derived_at != all_(times))
+
+
+class StoredCost(NamedTuple):
+    """A probe that was stored, and what it cost."""
+
+    id: UUID
+    target: str
+    slot: datetime
+    stored_at: datetime
+    usd: Decimal
+    margin_usd: Decimal
+
+
+async def stored_costs(
+    connection: AsyncConnection, *, after: datetime, known: Collection[UUID], since: datetime
+) -> Sequence[StoredCost]:
+    """The probes that any worker has stored since. Arguments as in `stored_samples`."""
+    table = observations.c
+    low, high = table.cost_low_usd, table.cost_high_usd
+    new = select(
+        table.id,
+        table.target,
+        table.slot,
+        table.recorded_at,
+        func.coalesce(table.cost_usd, low, Decimal(0)),
+        func.coalesce(high - low, Decimal(0)),
+    ).where(*stored_after(after, known), table.slot >= since)
+    return [StoredCost(*row) for row in await connection.execute(new)]
+
+
+class DerivedCost(NamedTuple):
+    """A probe that was derived again or restored, and when."""
+
+    target: str
+    slot: datetime
+    at: datetime
+
+
+async def derived_costs(
+    connection: AsyncConnection, *, after: datetime, known: Collection[datetime], since: datetime
+) -> Sequence[DerivedCost]:
+    """The probes that were derived again or restored since. As `derived_samples`."""
+    table = observations.c
+    found = select(table.target, table.slot, table.derived_at).where(
+        *derived_after(after, known), table.slot >= since
+    )
+    return [DerivedCost(*row) for row in await connection.execute(found)]

@@ -1,0 +1,281 @@
+"""The windows of all targets in the memory of the worker that evaluates.
+
+A window is read whole once and then grows by new rows, whichever worker stored them. It is read
+whole again after a row came late, was derived again or restored, after the target's configuration
+changed, and every few hours in any case. So it always judges as one that was just read.
+Source: docs/adr/0022-incremental-evaluation.md
+"""
+
+import logging
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from math import inf
+from typing import TypeVar
+from uuid import UUID
+
+from monitor.domain import Incident, Sample, Target
+from monitor.rules import SAMPLES, SPAN, Window
+from monitor.rules.explanations import CauseEvent
+from monitor.rules.window import RUN_IN
+from monitor.storage import Connection, observations, stored_rows
+from monitor.storage.observations import PARTITIONS_AHEAD
+from monitor.storage.stored_rows import COMMITTED
+
+READ_AGAIN_S = 6 * 3600.0  # in case a change was missed
+JUDGED_AGAIN_S = 600.0  # a new day, or a share that falls as answers grow old
+log = logging.getLogger(__name__)
+
+Key = TypeVar("Key")
+
+LATEST_SLOT = timedelta(days=1)  # a probe may begin that long after its slot
+
+
+# What changed before an incident, by scope and the time it was opened.
+EventsBefore = dict[tuple[str, datetime], Sequence[CauseEvent]]
+OPEN_AGAIN_S = 30.0  # with an open incident: a reminder
+LATE_AGAIN_S = 10.0  # without a sample when one was due
+MOST_BEFORE = 240  # samples read before a window
+
+
+@dataclass(slots=True)
+class TargetWindows:
+    """The window of a target, under an empty name; with one of each query for a literal rule.
+
+    `read_s`, `judged_s`: on the steady clock. `later`: when rows of the future are to be read.
+    """
+
+    target: Target
+    by_query: Mapping[str, Window]
+    read_s: float
+    judged_s: float = 0.0
+    later: list[datetime] = field(default_factory=list)
+
+    @property
+    def whole(self) -> Window:
+        return self.by_query[""]
+
+    def latest_at(self) -> datetime | None:
+        log = self.whole.log
+        return log.at(log.end - 1) if len(log) else None
+
+    def take(self, sample: Sample) -> bool:
+        """Take in a new sample; False if it came late, so that all must be read again."""
+        if self.whole.log.find(sample) is not None:
+            return True  # it was there when the window was read
+        latest_at = self.latest_at()
+        if latest_at is not None and sample.at <= latest_at:
+            return False
+        for window in self._of(sample):
+            window.add(sample)
+        return True
+
+    def reprice(self, sample: Sample) -> bool:
+        """Take in the new cost of a sample; False if more of it has changed."""
+        return all(window.reprice(sample) for window in self._of(sample))
+
+    def _of(self, sample: Sample) -> list[Window]:
+        return [self.by_query[name] for name in ("", sample.query) if name in self.by_query]
+
+    def stale(self, now: datetime) -> bool:
+        """Whether it must be read again: because of a clock that is or was wrong, or in any case.
+
+        Samples of the future are not judged.
+        """
+        latest_at = self.latest_at()
+        if latest_at is not None and latest_at > now + PARTITIONS_AHEAD:
+            return True
+        comes = any(at <= now + PARTITIONS_AHEAD for at in self.later)
+        return comes or time.monotonic() - self.read_s > READ_AGAIN_S
+
+    def overdue(self, now: datetime, *, open_: bool) -> bool:
+        """Whether time alone may have changed a verdict: no sample came when it was due."""
+        ago_s = time.monotonic() - self.judged_s
+        if ago_s > (OPEN_AGAIN_S if open_ else JUDGED_AGAIN_S):
+            return True
+        if ago_s < LATE_AGAIN_S:
+            return False
+        ended_at, pace = self.whole.ended_at, self.whole.pace
+        return ended_at is None or pace is None or now - ended_at > pace or self.stale(now)
+
+
+@dataclass(slots=True)
+class WindowMemory:
+    """What the worker remembers. `changed`: the targets with rows that are not judged yet."""
+
+    changed: set[str] = field(default_factory=set)
+    events: EventsBefore = field(default_factory=dict)
+    _kept: dict[str, TargetWindows] = field(default_factory=dict)
+    _later: dict[str, list[datetime]] = field(default_factory=dict)  # of windows to be read again
+    _stored: dict[UUID, datetime] = field(default_factory=dict)  # when the latest rows were stored
+    _stored_until: datetime | None = None
+    _derived: dict[datetime, datetime] = field(default_factory=dict)
+    _derived_until: datetime | None = None
+    _judged_s: float = -inf
+
+    def clear(self) -> None:
+        """Forget everything: another worker evaluates."""
+        self._kept.clear()
+        self._stored_until = self._derived_until = None
+
+    async def follow(
+        self, connection: Connection, targets: Mapping[str, Target], now: datetime
+    ) -> None:
+        """Take in what any worker has stored, derived again or restored."""
+        for name in [n for n, kept in self._kept.items() if targets.get(n) != kept.target]:
+            self._drop(name)
+        for name in self._later.keys() - targets.keys():
+            del self._later[name]
+        self.changed &= targets.keys()
+        if self._stored_until is None or self._derived_until is None:
+            # Whatever was stored before is read with the windows.
+            self._stored_until = self._derived_until = now
+            self._stored.clear()
+            self._derived.clear()
+            self.changed.update(targets)
+        for name, sample, stored_at in await stored_rows.stored_samples(
+            connection, after=self._stored_until, known=self._stored, since=now - SPAN - LATEST_SLOT
+        ):
+            self._stored[sample.id] = stored_at
+            self._stored_until = max(self._stored_until, stored_at)
+            if name in targets and sample.at >= now - SPAN:
+                self.changed.add(name)
+                self._take(name, sample, now)
+        derived = await stored_rows.derived_samples(
+            connection,
+            after=self._derived_until,
+            known=self._derived,
+            since=now - SPAN - LATEST_SLOT,
+        )
+        for name, sample, derived_at in derived:
+            self._derived[derived_at] = derived_at
+            self._derived_until = max(self._derived_until, derived_at)
+            if name in targets:
+                self.changed.add(name)
+                self._change(name, sample)
+        forget_old(self._stored, min(self._stored_until, now))
+        forget_old(self._derived, min(self._derived_until, now))
+
+    def _take(self, name: str, sample: Sample, now: datetime) -> None:
+        kept = self._kept.get(name)
+        if kept is None:
+            return
+        if sample.at > now + PARTITIONS_AHEAD:
+            kept.later.append(sample.at)
+            return
+        try:
+            taken = kept.take(sample)
+        except Exception:  # of one target; it is read whole when it is judged
+            log.exception("evaluation failed", extra={"subject": f"target {name}"})
+            taken = False
+        if not taken:
+            self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        """Have a window read again, and again when the time of its later rows comes."""
+        kept = self._kept.pop(name)
+        if kept.later:
+            self._later[name] = kept.later
+
+    def _change(self, name: str, sample: Sample) -> None:
+        kept = self._kept.get(name)
+        if kept is not None and not kept.reprice(sample):
+            self._drop(name)
+
+    def due(self, names: Collection[str], open_: Collection[str], now: datetime) -> list[str]:
+        """The targets to judge now: changed ones first, then those that time may have changed.
+
+        `open_`: those with an open incident.
+        """
+        changed = [name for name in names if name in self.changed]
+        late = [
+            name
+            for name in names
+            if name not in self.changed
+            and ((kept := self._kept.get(name)) is None or kept.overdue(now, open_=name in open_))
+        ]
+        return [*changed, *late]
+
+    def ask(self) -> None:
+        """Have the next evaluation judge everything that is no target, changed or not."""
+        self._judged_s = -inf
+
+    def idle(self, for_s: float) -> bool:
+        """Whether nothing has changed, and something was judged within so many seconds."""
+        return not self.changed and time.monotonic() - self._judged_s < for_s
+
+    def fresh(self, target: Target, now: datetime, *, literal: bool) -> bool:
+        """Whether the windows of a target need not be read."""
+        kept = self._kept.get(target.name)
+        if kept is None or kept.stale(now):
+            return False
+        return (len(kept.by_query) > 1) is literal
+
+    def judged(self, names: Iterable[str], incidents: Iterable[Incident]) -> None:
+        """Note that these targets were judged by all that is known.
+
+        Of the incidents, the open ones are remembered.
+        """
+        begun = {(one.scope.partition("/")[0], one.opened_at) for one in incidents if one.open}
+        for key in self.events.keys() - begun:
+            del self.events[key]
+        self._judged_s = time.monotonic()
+        for name in names:
+            self.changed.discard(name)
+            if (kept := self._kept.get(name)) is not None:
+                kept.judged_s = time.monotonic()
+
+    async def windows(
+        self, connection: Connection, target: Target, *, literal: bool, now: datetime
+    ) -> Mapping[str, Window]:
+        """The windows of a target up to now; read from the database unless they are here."""
+        kept = self._kept.get(target.name)
+        if kept is not None and not self.fresh(target, now, literal=literal):
+            if (latest_at := kept.latest_at()) is not None:
+                kept.later.append(latest_at)
+            self._drop(target.name)
+            kept = None
+        if kept is None:
+            kept = await _read(connection, target, literal=literal, now=now)
+            later = self._later.pop(target.name, ())
+            kept.later += {at for at in later if at > now + PARTITIONS_AHEAD}
+            self._kept[target.name] = kept
+        for window in kept.by_query.values():
+            window.forget(now - SPAN)
+        return kept.by_query
+
+
+async def _read(
+    connection: Connection, target: Target, *, literal: bool, now: datetime
+) -> TargetWindows:
+    samples = await observations.samples(
+        connection,
+        target.name,
+        since=now - SPAN,
+        until=now,
+        most=SAMPLES,
+        before=min(RUN_IN * len(target.queries), MOST_BEFORE),
+    )
+    queries = [query.id for query in target.queries] if literal else []
+    return TargetWindows(
+        target=target,
+        read_s=time.monotonic(),
+        by_query={
+            query: Window.of(
+                [sample for sample in samples if query in ("", sample.query)],
+                scope=target.name,
+                every=target.every,
+                queries=1 if query else len(target.queries),
+                deadline=target.deadline,
+                a_day=target.daily_queries or SPAN // target.every * len(target.queries),
+            )
+            for query in ("", *queries)
+        },
+    )
+
+
+def forget_old(known: dict[Key, datetime], until: datetime) -> None:
+    """Forget what will not be read again. `until`: when the latest was stored."""
+    for key in [key for key, at in known.items() if at < until - 1.1 * COMMITTED]:
+        del known[key]

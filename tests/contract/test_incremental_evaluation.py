@@ -1,0 +1,269 @@
+"""The evaluation of what changed: it judges as one that reads everything, and costs little."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from monitor.config import Settings
+from monitor.domain import (
+    Cost,
+    CostSource,
+    Identity,
+    IdentityJudgement,
+    Observation,
+    Outcome,
+    Verdict,
+)
+from monitor.storage import Connection, Database, leases, observations, rederive, spend_rows
+from monitor.worker import daily_spend, evaluation, spend_memory, target_verdicts
+from monitor.worker.context import WorkerContext
+from monitor.worker.spend_memory import slice_of
+from monitor.worker.window_memory import WindowMemory
+from tests.contract.open_context import open_context, settings
+from tests.e2e.worker_process import rows
+from tests.example_data import HAIKU, observation
+
+MINUTE = timedelta(minutes=1)
+OPEN = "SELECT rule, target FROM incidents WHERE resolved_at IS NULL ORDER BY 1, 2"
+REFUSED: dict[str, Any] = {
+    "outcome": Outcome.REFUSED, "ttft_ms": None, "error": "refused", "model_detected": None,
+    "identity": Identity.UNKNOWN, "cost_usd": None, "cost_source": None,
+}  # fmt: skip
+FALLEN: dict[str, Any] = {"identity": Identity.FALLBACK, "model_detected": HAIKU}
+SLOW: dict[str, Any] = {"ttft_ms": 9000.0}
+RANGED: dict[str, Any] = {
+    "identity": Identity.UNKNOWN, "model_detected": None, "cost_usd": None, "cost_source": None,
+    "cost_low_usd": Decimal("0.001"), "cost_high_usd": Decimal("0.02"), "cost_reason": "unknown",
+    "rates": {},
+}  # fmt: skip
+
+
+def fleet(home: Path, count: int, **changes: Any) -> Settings:
+    """So many targets like `rag`, with 500 queries a day each."""
+    base = settings(home)
+    rag = replace(base.targets["rag"], daily_queries=500, **changes)
+    names = [f"t{number}" for number in range(count)]
+    return replace(base, targets={name: replace(rag, name=name) for name in names})
+
+
+async def add(database: Database, *new: Observation) -> None:
+    async with database.begin() as connection:
+        await observations.add(connection, new)
+
+
+async def verdicts(
+    connection: Connection, context: WorkerContext, memory: WindowMemory, now: datetime
+) -> list[Verdict]:
+    found: list[Verdict] = []
+    for target in context.settings.targets.values():
+        found += (
+            await target_verdicts.of_target(
+                connection, context, memory, {}, now, target, confirmed={}
+            )
+            or ()
+        )
+    return found
+
+
+async def derive_again(connection: Connection, one: Observation, *, model: bool) -> None:
+    """A receipt with another cost; or another model."""
+    identity = Identity.FALLBACK if model else one.identity
+    named = HAIKU if model else one.model_detected
+    who = IdentityJudgement(identity, named, 0.9, (), "a receipt names it")
+    if not model:
+        who = replace(who, confidence=one.confidence, reason=one.identity_reason)
+    cost = Cost(Decimal("0.123"), CostSource.PROVIDER, {})
+    new = rederive.DerivedJudgement(who, cost)
+    await rederive.rewrite(connection, one.target, [((one.slot, one.id), new)])
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_it_judges_and_sums_as_if_everything_were_read(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Rows of other workers, late ones, ones by hand, of the future, and derived again."""
+    random = Random(seed)
+    monkeypatch.setattr(WorkerContext, "began_at", datetime.now(UTC))
+    monkeypatch.setattr(spend_memory, "SHARE", 0)  # days are summed again at once
+    async with open_context(fleet(tmp_path, 3), database) as context:
+        zone = daily_spend.zone_of(context.settings)
+        now = context.now()
+        start = now - timedelta(hours=random.choice([30, 3]))
+        stored: list[Observation] = []
+
+        def made(at: datetime, **more: Any) -> Observation:
+            mood = random.choice([{}, {}, {}, REFUSED, FALLEN, SLOW, RANGED])
+            one = observation(target=f"t{random.randrange(3)}", slot=at, started_at=at,
+                              query=random.choice(["hi", "kbli"]),
+                              **{"origin": "burst"} | mood | more)  # fmt: skip
+            stored.append(one)
+            return one
+
+        await add(database, *(made(start + n * 7 * MINUTE) for n in range(25)))
+        memory = context.state.windows
+        for step in range(12):
+            match random.choice(["new", "new", "late", "manual", "future", "cost", "model"]):
+                case "new":
+                    count = random.randrange(1, 4)
+                    await add(database, *(made(now - random.random() * MINUTE)
+                                          for _ in range(count)))  # fmt: skip
+                case "late":
+                    await add(database, made(start + random.random() * (now - start)))
+                case "manual":
+                    await add(database, made(now - MINUTE, origin="manual"))
+                case "future":
+                    await add(database, made(now + 2 * MINUTE))
+                case kind:
+                    async with database.begin() as connection:
+                        one = random.choice(stored)
+                        await derive_again(connection, one, model=kind == "model")
+            async with database.begin() as connection:
+                now = context.now()
+                await memory.follow(connection, context.settings.targets, now)
+                grown = await verdicts(connection, context, memory, now)
+                anew = await verdicts(connection, context, WindowMemory(), now)
+                running = await daily_spend.running_days(connection, context, zone, now)
+                summed = await daily_spend.days(connection, context, zone, now)
+                paid = await daily_spend.spent_today(connection, context, now)
+                assert (step, grown) == (step, anew)
+                assert (step, running) == (step, summed)
+                assert (step, paid) == (step, await spend_rows.today(connection))
+
+
+async def test_an_outage_seen_by_another_worker_is_announced_by_the_one_that_evaluates(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    async with open_context(fleet(tmp_path, 3, every=MINUTE), database) as context:
+        assert not await evaluation.evaluate_changed(context), "nothing to announce"
+        now = context.now()
+        failed = [observation(target="t1", query=query, slot=now - age * MINUTE,
+                              started_at=now - age * MINUTE, **REFUSED)
+                  for age in (3, 2, 1) for query in ("hi", "kbli")]  # fmt: skip
+        await add(database, *failed)
+        assert await evaluation.evaluate_changed(context)
+        assert rows(database_url, OPEN) == [("down", "t1")]
+        other = replace(context, worker="w2", state=type(context.state)())
+        assert not await evaluation.evaluate_changed(other)
+        assert other.state.windows.changed == set(), "it holds no lease and reads nothing"
+
+
+async def test_a_successor_judges_from_what_it_reads(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    async with open_context(fleet(tmp_path, 1, every=MINUTE), database) as context:
+        await evaluation.evaluate_changed(context)
+        now = context.now()
+        await add(database, *(
+            observation(target="t0", query=query, slot=now - age * MINUTE,
+                        started_at=now - age * MINUTE, **REFUSED)
+            for age in (3, 2, 1) for query in ("hi", "kbli")
+        ))  # fmt: skip
+        async with database.begin() as connection:
+            await leases.release(connection, ["evaluate"], holder=context.worker)
+        other = replace(context, worker="w2", state=type(context.state)())
+        assert await evaluation.evaluate_changed(other)
+        assert rows(database_url, OPEN) == [("down", "t0")]
+        assert not await evaluation.evaluate_changed(context), "it lost the lease"
+
+
+async def test_a_failed_evaluation_judges_the_changed_targets_again(
+    database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_context(fleet(tmp_path, 1, every=MINUTE), database) as context:
+        await evaluation.evaluate_changed(context)
+        now = context.now()
+        await add(database, *(
+            observation(target="t0", query=query, slot=now - age * MINUTE,
+                        started_at=now - age * MINUTE, **REFUSED)
+            for age in (3, 2, 1) for query in ("hi", "kbli")
+        ))  # fmt: skip
+
+        async def fails(*_: object) -> None:
+            raise ZeroDivisionError
+
+        with monkeypatch.context() as broken:
+            broken.setattr(evaluation, "_held", fails)
+            with pytest.raises(ZeroDivisionError):
+                await evaluation.evaluate_changed(context)
+        assert await evaluation.evaluate_changed(context)
+    assert rows(database_url, OPEN) == [("down", "t0")]
+
+
+async def test_rows_of_a_transaction_that_commits_late_are_judged(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    """It began first, so its rows look as if they had been stored before the known ones."""
+    async with open_context(fleet(tmp_path, 2, every=MINUTE), database) as context:
+        await evaluation.evaluate_changed(context)
+        now = context.now()
+        async with database.begin() as slow:
+            await observations.add(slow, [
+                observation(target="t0", query=query, slot=now - age * MINUTE,
+                            started_at=now - age * MINUTE, **REFUSED)
+                for age in (3, 2, 1) for query in ("hi", "kbli")
+            ])  # fmt: skip
+            await add(database, observation(target="t1", slot=now, started_at=now))
+            assert not await evaluation.evaluate_changed(context)
+        assert await evaluation.evaluate_changed(context)
+    assert rows(database_url, OPEN) == [("down", "t0")]
+
+
+@pytest.mark.parametrize("targets", [2, 40])
+async def test_the_statements_of_an_evaluation_do_not_grow_with_the_number_of_targets(
+    database: Database, tmp_path: Path, targets: int
+) -> None:
+    statements: list[str] = []
+    async with open_context(fleet(tmp_path, targets, every=MINUTE), database) as context:
+        now = context.now()
+        await add(database, *(
+            observation(target=f"t{n}", query="hi", slot=now, started_at=now)
+            for n in range(targets)
+        ))  # fmt: skip
+        await evaluation.evaluate_changed(context)
+        while context.state.windows.changed:  # a second of reading each
+            await evaluation.evaluate_changed(context)
+        later = now + timedelta(milliseconds=1)
+        await add(database, *(
+            observation(target=f"t{n}", query="kbli", slot=later, started_at=later)
+            for n in range(targets)
+        ))  # fmt: skip
+        event.listen(database.engine.sync_engine, "before_cursor_execute",
+                     lambda *given: statements.append(given[2]))  # fmt: skip
+        await evaluation.evaluate_changed(context)
+        assert context.state.windows.changed == set()
+        judged = len(statements)
+        await evaluation.evaluate_changed(context)
+    assert judged <= 45
+    assert len(statements) - judged <= 9, "nothing has changed"
+    assert not any("count(*)" in one and "date_bin" not in one for one in statements[judged:])
+
+
+async def test_targets_whose_samples_stop_are_judged_although_nothing_changes(
+    database: Database, tmp_path: Path
+) -> None:
+    async with open_context(fleet(tmp_path, 2, every=MINUTE), database) as context:
+        now = context.now()
+        await add(database, observation(target="t0", slot=now, started_at=now),
+                  observation(target="t1", slot=now, started_at=now))  # fmt: skip
+        await evaluation.evaluate_changed(context)
+        memory = context.state.windows
+        for kept in memory._kept.values():
+            kept.judged_s -= 15
+        assert memory.due(context.settings.targets, set(), context.now()) == []
+        in_three = context.now() + 3 * MINUTE
+        assert memory.due(context.settings.targets, set(), in_three) == ["t0", "t1"]
+        for kept in memory._kept.values():
+            kept.judged_s -= 20
+        assert memory.due(context.settings.targets, {"t1"}, context.now()) == ["t1"]
+
+
+def test_slices_begin_at_whole_five_minutes() -> None:
+    at = datetime(2026, 11, 30, 12, 4, 59, 999999, tzinfo=UTC)
+    assert slice_of(at) == datetime(2026, 11, 30, 12, tzinfo=UTC)
+    assert slice_of(at + timedelta(microseconds=1)) == datetime(2026, 11, 30, 12, 5, tzinfo=UTC)
