@@ -1,5 +1,6 @@
 """`answer_check`: the answers to a canned query fail their expectations."""
 
+from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import ClassVar
 from monitor.domain import Finding, Incident, Sample, Severity, Subject, Verdict, VerdictState
 from monitor.redaction import plain
 from monitor.rules.limit_checks import CERTAIN, at_least, at_most, between
+from monitor.rules.packed_samples import PackedSequence
 from monitor.rules.rule import Rule, Unit
 from monitor.rules.window import Window
 
@@ -62,7 +64,7 @@ class AnswerCheckRule(Rule):
         open_ = latest_incident is not None and latest_incident.open
         begun = latest_incident.breach_since if latest_incident is not None and open_ else None
         since = window.since(latest_incident)
-        queries = _by_query(window.samples)
+        queries = _by_query(window)
         shown: list[Sample] = []  # the failures that prove a breach
         passing: list[datetime] = []  # of queries that recover: since when they pass
         for answers in queries.values():
@@ -151,13 +153,15 @@ class AnswerCheckRule(Rule):
         )
 
 
-def _by_query(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
+def _by_query(window: Window) -> dict[str, Sequence[Sample]]:
     """The checked answers of each query, oldest first."""
-    found: dict[str, list[Sample]] = {}
-    for sample in samples:
-        if sample.check_passed is not None:
-            found.setdefault(sample.query, []).append(sample)
-    return found
+    log = window.log
+    found: dict[str, array[int]] = {}
+    for number in range(log.first, log.end) if log.checked else ():
+        kind = log.kind(number)
+        if kind.check_passed is not None:
+            found.setdefault(kind.query, array("I")).append(number)
+    return {query: PackedSequence(numbers, log.sample) for query, numbers in found.items()}
 
 
 def _failures(samples: Sequence[Sample]) -> list[Sample]:

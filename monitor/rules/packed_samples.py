@@ -41,6 +41,7 @@ class SampleKind(NamedTuple):
     model: str | None
     degraded: bool
     compared: bool
+    check_passed: bool | None
     priced: bool
     ranged: bool
 
@@ -53,9 +54,10 @@ class SampleDetails(NamedTuple):
     confidence: float | None
     change_detected: bool
     change_since: datetime | None
+    check_failed: Text | None
 
 
-_NO_DETAILS = SampleDetails("", None, None, False, None)
+_NO_DETAILS = SampleDetails("", None, None, False, None, None)
 
 
 def microseconds(at: datetime) -> int:
@@ -132,11 +134,12 @@ class SampleLog:
             self._highs.append(most if ranged else _NOTHING)
         read = sample.identity not in _UNREAD
         details = SampleDetails(
-            self._text(sample.why) if read else "",
-            None if sample.error is None else self._text(sample.error),
+            self._text(sample.why) or "" if read else "",
+            self._text(sample.error),
             sample.confidence if read else None,
             sample.change_detected,
             sample.change_since,
+            self._text(sample.check_failed),
         )
         if details != _NO_DETAILS:
             self._details[number] = details
@@ -218,6 +221,11 @@ class SampleLog:
         ms = self._ttfts[number - self.first]
         return None if isnan(ms) else ms
 
+    @property
+    def checked(self) -> bool:
+        """Whether any sample may have been checked against its expectations."""
+        return any(kind.check_passed is not None for kind in self._known)
+
     def kind(self, number: int) -> SampleKind:
         return self._known[self._kind_of[number - self.first]]
 
@@ -238,16 +246,20 @@ class SampleLog:
             identity=kind.identity,
             model=kind.model,
             cost_usd=None if kind.ranged else usd,
-            why=self._whole(details.why),
+            why=self._whole(details.why) or "",
             change_detected=details.change_detected,
             change_since=details.change_since,
-            error=None if details.error is None else self._whole(details.error),
+            error=self._whole(details.error),
             cost_low_usd=usd if kind.ranged else None,
             cost_high_usd=self._highs[index] * _USD if kind.ranged and self._highs else None,
             recorded_at=self._recorded_at(number, at, stored),
             confidence=details.confidence,
             degraded=kind.degraded,
             compared=kind.compared,
+            check_passed=kind.check_passed,
+            check_failed=None
+            if details.check_failed is None
+            else self._whole(details.check_failed),
         )
 
     def _recorded_at(self, number: int, at: int, stored: int) -> datetime | None:
@@ -263,6 +275,7 @@ class SampleLog:
             sample.model,
             sample.degraded,
             sample.compared,
+            sample.check_passed,
             sample.cost_ends is not None,
             sample.cost_usd is None and sample.cost_high_usd is not None,
         )
@@ -279,8 +292,10 @@ class SampleLog:
         self._kinds = {kind: index for index, kind in enumerate(self._known)}
         self._kind_of = array("H", [self._kinds[kind] for kind in kinds])
 
-    def _text(self, text: str) -> Text:
+    def _text(self, text: str | None) -> Text | None:
         """A text as it is kept: shared if it is one of the first of this window, or compressed."""
+        if text is None:
+            return None
         if text in self._texts:
             return self._texts[text]
         if len(self._texts) < _SHARED:
@@ -291,8 +306,8 @@ class SampleLog:
         packer = zlib.compressobj(1, zdict=self._dictionary)
         return packer.compress(text.encode("utf-8", "surrogatepass")) + packer.flush()
 
-    def _whole(self, text: Text) -> str:
-        if isinstance(text, str):
+    def _whole(self, text: Text | None) -> str | None:
+        if text is None or isinstance(text, str):
             return text
         unpacker = zlib.decompressobj(zdict=self._dictionary)
         return unpacker.decompress(text).decode("utf-8", "surrogatepass")

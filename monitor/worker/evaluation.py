@@ -126,7 +126,7 @@ async def _evaluate(
         of_targets = await _of_targets(
             connection, context, memory, latest_incident, now, due(latest)
         )
-        overall = await _overall(connection, context, latest_incident, readings, now, running=kept)
+        overall = await _verdicts(connection, context, latest_incident, readings, now, kept)
         gone = _abandoned(context, latest, now)
         silence = await delivery_job.silence(connection, context)
         policy = _policy(context)
@@ -245,13 +245,12 @@ async def _of_targets(
     return found
 
 
-async def _overall(
+async def _verdicts(
     connection: Connection,
     context: WorkerContext,
     latest_incident: target_verdicts.Standing,
     readings: Sequence[AccountReading],
     now: datetime,
-    *,
     running: bool,
 ) -> list[Verdict]:
     """Every rule's judgement of what is no target; a failure affects only its own verdict.

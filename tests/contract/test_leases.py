@@ -154,6 +154,7 @@ import asyncio, os, signal, sys
 from dataclasses import replace
 from pathlib import Path
 from monitor.worker import evaluation as judging
+from monitor.worker import step_writing
 from monitor.storage.engine import Database
 from tests.contract.open_context import settings, open_context
 
@@ -162,18 +163,18 @@ async def main():
     async with open_context(settings(Path(sys.argv[2])), database) as watch:
         watch = replace(watch, worker="frozen")
         await judging.evaluate(watch)
-        real = judging._written
+        real = step_writing._written
         async def and_freeze(*given, **named):
             written = await real(*given, **named)
             print("here", flush=True)
             os.kill(os.getpid(), signal.SIGSTOP)
             return written
-        judging._written = and_freeze
+        step_writing._written = and_freeze
         try:
             await judging.evaluate(watch)
         except Exception as error:
             print(type(error).__name__, flush=True)
-        judging._written = real
+        step_writing._written = real
         print(await judging.evaluate(watch), watch.state.leases, flush=True)
 
 asyncio.run(main())

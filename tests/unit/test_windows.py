@@ -180,7 +180,8 @@ def test_every_field_of_a_sample_is_packed() -> None:
     """A new field belongs to the kind of a sample, to its details or to a column of its own."""
     known = {"id", "at", "round", "query", "outcome", "ttft_ms", "identity", "model", "cost_usd",
              "why", "change_detected", "change_since", "error", "cost_low_usd", "cost_high_usd",
-             "recorded_at", "confidence", "degraded", "compared"}  # fmt: skip
+             "recorded_at", "confidence", "degraded", "compared", "check_passed",
+             "check_failed"}  # fmt: skip
     assert {field.name for field in fields(Sample)} == known | {"tpot_ms"}
 
 
@@ -210,6 +211,7 @@ def test_a_packed_sample_is_what_it_was(
             recorded_at=None if stored_s is None else NOON + timedelta(seconds=stored_s),
             why=text if read else "", error=text, confidence=0.5 if read else None,
             degraded=degraded, compared=compared, change_detected=compared,
+            check_passed=None if compared else degraded, check_failed=text if degraded else None,
             change_since=NOON if degraded else None,
         )
         for nth, text in enumerate(["", *texts])
