@@ -68,6 +68,8 @@ SELECT create_reference_table('report_targets');
 -- local: incidents
 -- local: leases
 -- local: misdated_observations
+-- local: model_listings
+-- local: model_statistics
 -- local: monitor_alembic_version
 -- local: mutes
 -- local: outbox

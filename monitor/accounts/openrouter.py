@@ -3,12 +3,12 @@
 None of these calls spends tokens. Days are UTC days.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, ClassVar
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from monitor.accounts.replies import (
     AccountReply,
@@ -30,11 +30,17 @@ from monitor.domain import (
     Claim,
     ClaimKind,
     GiveUp,
+    ProviderAttempt,
     TryLater,
     Usage,
 )
 from monitor.pricing.price_table import BadPrices, Price, rows
+from monitor.pricing.published import variant
+from monitor.redaction import plain, storable
+from monitor.rules.cause_sources import HostStatistics
 
+MOST_ATTEMPTS = 16  # of one answer that are kept
+MOST_HOSTS = 64  # of one model that are kept
 RECEIPT_LAG_S = 30.0  # a record appears seconds after a stream, later after a broken one
 
 _RATES = {
@@ -49,10 +55,14 @@ _RATES = {
 
 @dataclass(frozen=True, slots=True)
 class ProviderReceipt:
-    """The provider's own record of one generation: the model that answered, and the charge."""
+    """The provider's own record of one generation: the model that answered, and the charge.
+
+    `attempts`: what the router tried, in order, the failed attempts included; None: not stated.
+    """
 
     claim: Claim
     usage: Usage
+    attempts: tuple[ProviderAttempt, ...] | None = None
 
 
 class OpenRouterAccount(ProviderAccount):
@@ -101,7 +111,7 @@ class OpenRouterAccount(ProviderAccount):
         if model is None:
             return GiveUp("the record names no model")
         return ProviderReceipt(
-            Claim(ClaimKind.RECEIPT, "openrouter generation", model), _usage(data)
+            Claim(ClaimKind.RECEIPT, "openrouter generation", model), _usage(data), _attempts(data)
         )
 
     async def _get(self, path: str, **parameters: str) -> AccountReply:
@@ -123,6 +133,99 @@ async def price_list(
     if models is None:
         return TryLater("the reply is not in the documented form")
     return tuple(_listed(models, source=source, on=at.date()))
+
+
+# The public list of models, and what the hosts of a model state about it. Neither needs a key.
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedModel:
+    """A model in the list. `rates`: USD per million tokens (`request`: per request), as text."""
+
+    name: str
+    alias: str | None
+    expires_on: date | None
+    rates: Mapping[str, str]
+
+
+async def offered_models(
+    get: JsonGetter, *, at: datetime, base_url: str = OpenRouterAccount.public_url
+) -> Sequence[OfferedModel] | TryLater:
+    """All models in the list. A list without models is a failure, not the end of all models."""
+    answer = await get(f"{base_url.rstrip('/')}/models", headers={})
+    refused = refusal(OpenRouterAccount.name, answer, at)
+    if refused is not None:
+        return TryLater(refused.detail or refused.state.value, after_s=refused.retry_after_s)
+    models = tables((table(answer.json) or {}).get("data"))
+    found = [_offered(name, row) for row in models or () if (name := text_of(row.get("id")))]
+    return found or TryLater("the reply is not in the documented form")
+
+
+def offered(
+    model: str, models: Iterable[OfferedModel], *, same: Callable[[str, str], bool | None]
+) -> OfferedModel | None:
+    """The entry of a model; None if there is none. An entry of the same name comes first."""
+    alike = [
+        offer
+        for offer in models
+        if variant(offer.name) == variant(model)
+        and any(name and same(name, model) for name in (offer.name, offer.alias))
+    ]
+    wanted = model.casefold()
+    return min(
+        alike,
+        key=lambda offer: (wanted not in (offer.name.casefold(), offer.alias), offer.name),
+        default=None,
+    )
+
+
+async def host_statistics(
+    get: JsonGetter,
+    model: str,
+    *,
+    key: str | None,
+    at: datetime,
+    base_url: str = OpenRouterAccount.public_url,
+) -> Sequence[HostStatistics] | TryLater:
+    """Uptime and TTFT of a model at each host. Without a key the TTFT is not stated."""
+    url = f"{base_url.rstrip('/')}/models/{quote(model, safe='/:')}/endpoints"
+    answer = await get(url, headers={} if key is None else {"Authorization": f"Bearer {key}"})
+    refused = refusal(OpenRouterAccount.name, answer, at)
+    if refused is not None:
+        return TryLater(refused.detail or refused.state.value, after_s=refused.retry_after_s)
+    data = table((table(answer.json) or {}).get("data")) or {}
+    hosts = tables(data.get("endpoints"))
+    if hosts is None:
+        return TryLater("the reply is not in the documented form")
+    return [_statistics(host) for host in hosts[:MOST_HOSTS]]
+
+
+def _offered(name: str, row: Mapping[str, Any]) -> OfferedModel:
+    rates = _rates(table(row.get("pricing")) or {})
+    expires_at = instant(row.get("expiration_date"))
+    return OfferedModel(
+        name=storable(name[:200]),
+        alias=text_of(row.get("canonical_slug")),
+        expires_on=None if expires_at is None else expires_at.date(),
+        rates={rate: f"{value:f}" for rate, value in rates.items() if isinstance(value, Decimal)},
+    )
+
+
+def _statistics(host: Mapping[str, Any]) -> HostStatistics:
+    uptime = _finite(host.get("uptime_last_5m"))
+    if uptime is None:
+        uptime = _finite(host.get("uptime_last_30m"))
+    return HostStatistics(
+        host=plain(text_of(host.get("provider_name")) or "", 100),
+        uptime_percent=uptime if uptime is None or 0 <= uptime <= 100 else None,
+        ttft_ms=_finite((table(host.get("latency_last_30m")) or {}).get("p50")),
+    )
+
+
+def _finite(value: object) -> float | None:
+    """A number that JSON can hold; it is foreign."""
+    read = number(value)
+    return float(read) if read is not None and 0 <= read < 10**9 else None
 
 
 def _spent_today(data: Mapping[str, Any]) -> Decimal | None:
@@ -157,6 +260,27 @@ def _rates(pricing: Mapping[str, Any]) -> dict[str, object]:
     per_token = {ours: number(pricing.get(theirs)) for ours, theirs in _RATES.items()}
     million = {name: rate.scaleb(6) for name, rate in per_token.items() if rate is not None}
     return {**million, "request": number(pricing.get("request"))}
+
+
+def _attempts(data: Mapping[str, Any]) -> tuple[ProviderAttempt, ...] | None:
+    responses = tables(data.get("provider_responses"))
+    if responses is None:
+        return None
+    return tuple(
+        ProviderAttempt(
+            status=status
+            if (status := count(response.get("status")) or 0) in range(100, 1000)
+            else None,
+            host=text_of(response.get("provider_name")),
+            model=text_of(response.get("model_permaslug")),
+        )
+        for response in responses[:MOST_ATTEMPTS]
+    )
+
+
+def _http_status(value: object) -> int | None:
+    status = count(value)
+    return status if status in range(100, 1000) else None
 
 
 def _usage(data: Mapping[str, Any]) -> Usage:

@@ -27,6 +27,7 @@ def parts(incident: Incident) -> Iterator[tuple[str, str]]:
         ("extent", finding.extent),
         ("money", finding.money),
         ("likely cause", finding.cause),
+        ("who can fix it", finding.cause_owner),
         ("first step", step if incident.open else None),
         ("how certain", finding.certainty),
         ("value", value),

@@ -16,6 +16,7 @@ from monitor.domain.observation import (
     IdentityJudgement,
     Observation,
     Outcome,
+    ProviderAttempt,
     Timing,
     Unpriced,
 )
@@ -59,6 +60,7 @@ from monitor.domain.text_formats import (
 from monitor.domain.verdicts import (
     ALL,
     UNJUDGED,
+    CauseOwner,
     Delivery,
     Finding,
     GiveUp,
@@ -83,6 +85,7 @@ __all__ = [
     "AccountReading",
     "AccountState",
     "AnswerExpectation",
+    "CauseOwner",
     "Claim",
     "ClaimKind",
     "Cost",
@@ -106,6 +109,7 @@ __all__ = [
     "Outcome",
     "ParsedEvent",
     "ProbeRequest",
+    "ProviderAttempt",
     "Query",
     "Reply",
     "RetrievedSources",

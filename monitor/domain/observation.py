@@ -37,6 +37,18 @@ class AccountReading:
     retry_after_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ProviderAttempt:
+    """An attempt of a router to get an answer, as its record states it. None: not stated.
+
+    `status` is the HTTP status of the provider `host`.
+    """
+
+    status: int | None
+    host: str | None
+    model: str | None
+
+
 # The outcome, identity, latencies and cost of one probe.
 
 

@@ -111,6 +111,16 @@ class Severity(StrEnum):
         return list(Severity).index(self)
 
 
+class CauseOwner(StrEnum):
+    """Who can fix the cause of an incident."""
+
+    BILLING = "billing"  # the account at the provider: key, credit
+    PROVIDER = "provider"  # of the model
+    DEPLOYMENT = "deployment"  # of the service
+    US = "us"  # the operators of this monitor
+    CANNOT_TELL = "cannot tell"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """A judgement in parts, each one line of plain English without markup; "" where unknown.
@@ -133,6 +143,7 @@ class Finding:
     extent: str = ""
     money: str = ""  # the ratio first: "15 × the cost: at this rate $0.62 a day, was $0.04"
     cause: str = ""  # what likely caused it
+    cause_owner: CauseOwner | None = None  # who can fix that; None: not examined
     first_step: str = ""  # what to do first, where it is not the rule's usual first step
     certainty: str = ""  # in words and per cent: "very sure (> 99.9 %)", then how it is known
     usd_a_day: Decimal | None = None  # cost of the traffic of a day as it is now
@@ -150,6 +161,7 @@ class Finding:
             extent=newer.extent,
             money=newer.money or self.money,
             cause=newer.cause or self.cause,
+            cause_owner=newer.cause_owner if newer.cause else self.cause_owner or newer.cause_owner,
             first_step=newer.first_step or self.first_step,
             certainty=newer.certainty or self.certainty,
             usd_a_day=self.usd_a_day if newer.usd_a_day is None else newer.usd_a_day,

@@ -10,7 +10,16 @@ from datetime import UTC
 from itertools import islice
 from urllib.parse import quote
 
-from monitor.domain import ALL, Notice, NoticeStatus, Severity, instant, lasting, latency_text
+from monitor.domain import (
+    ALL,
+    CauseOwner,
+    Notice,
+    NoticeStatus,
+    Severity,
+    instant,
+    lasting,
+    latency_text,
+)
 from monitor.notifications.slack.escaping import sql
 from monitor.redaction import plain
 from monitor.rules import RULES, Unit, unit_of
@@ -70,7 +79,7 @@ def plain_text(
 def _labelled(notice: Notice, clean: Clean, runbook_url: str | None) -> Iterator[str]:
     """The lines below the summary, each with its label."""
     for label, text in (
-        ("Likely cause", cause(notice)),
+        (cause_label(notice), cause(notice)),
         ("First step", first_step(notice)),
         ("How certain", notice.finding.certainty if ongoing(notice) else None),
     ):
@@ -212,6 +221,13 @@ def inline_facts(notice: Notice, clean: Clean = cleaned) -> Iterator[str]:
 def cause(notice: Notice) -> str | None:
     """The likely cause, if one is known and still relevant."""
     return notice.finding.cause if ongoing(notice) and not notice.recovering else None
+
+
+def cause_label(notice: Notice) -> str:
+    """`Likely cause`, with the one who can fix it, if known."""
+    owner = notice.finding.cause_owner
+    known = owner is not None and owner is not CauseOwner.CANNOT_TELL
+    return f"Likely cause ({owner})" if known else "Likely cause"
 
 
 def first_step(notice: Notice) -> str | None:

@@ -18,7 +18,16 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, TypeAdapter
 
 from monitor.accounts.replies import retry_after_s
-from monitor.domain import Delivery, GiveUp, Notice, NoticeStatus, Sent, Severity, TryLater
+from monitor.domain import (
+    CauseOwner,
+    Delivery,
+    GiveUp,
+    Notice,
+    NoticeStatus,
+    Sent,
+    Severity,
+    TryLater,
+)
 from monitor.notifications.notifier import (
     ChannelCheck,
     ChannelOptions,
@@ -98,6 +107,10 @@ class NoticeDocument:
     extent: Annotated[str | None, Field(description="How much of it.")]
     money: Annotated[str | None, Field(description="What it costs, the ratio first.")]
     cause: Annotated[str | None, Field(description="The likely cause.")]
+    cause_owner: Annotated[
+        CauseOwner | None,
+        Field(description="Who can fix the likely cause; null: no cause was looked for."),
+    ]
     first_step: Annotated[str | None, Field(description="What to do first.")]
     certainty: Annotated[str | None, Field(description="How certain the judgement is, and why.")]
     recovering: Annotated[
@@ -253,6 +266,7 @@ def document(notice: Notice, channel: str, *, runbook_url: str | None = None) ->
         extent=_part(finding.extent),
         money=_part(finding.money),
         cause=_part(cause(notice) or ""),
+        cause_owner=finding.cause_owner,
         first_step=_part(first_step(notice) or ""),
         certainty=_part(finding.certainty),
         recovering=_part(notice.recovering),

@@ -172,7 +172,6 @@ def _finding(shown: Sequence[tuple[bool, Sample]], begun: datetime) -> Finding:
         restored="answers again",
         began="probes have failed since {since}; " if answered else "no answer since {since}",
         extent=f"{answered} of {len(since)} since then succeeded" if answered else "",
-        cause=f"the service reports: {error}" if error else "",
         first_step=_REPORTED if error else "",
         certainty=f"{CERTAIN} that probes failed, counted over {of} probes",
     )

@@ -2,16 +2,13 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from monitor.domain import Identity, Incident, Outcome, Sample, Verdict
+from monitor.domain import Identity, Outcome, Sample
 from monitor.error_text import error_text
 from monitor.identity.model_names.common_name import common_name
 from monitor.redaction import plain
-from monitor.rules.window import Window
 
 _SHORT = 120  # characters of a service's error message
 _NAMED = 3  # kinds of failure in one sentence
@@ -102,66 +99,6 @@ def _text(sample: Sample) -> str:
 @lru_cache(maxsize=512)  # the same failure many times
 def _words(text: str) -> str:
     return plain(error_text(text), _SHORT)
-
-
-# The likely cause of a breach, if the stored rows show one.
-#
-# Failures and changes in the hour before an incident are a likely cause, not a proven one. A
-# message states them as likely, with time and numbers. Source: docs/alerts.md#likely-cause
-
-
-BEFORE = timedelta(hours=1)  # an event that is older than this is not named as the cause
-_INSTANT = timedelta(microseconds=1)
-REFUSED, SHARE = 3, 0.2  # this many failures, and this share of all probes, are not chance
-
-
-@dataclass(frozen=True, slots=True)
-class CauseEvent:
-    """Something that changed, as a phrase: `its health page says version 5.3, before 5.2`."""
-
-    at: datetime
-    what: str
-
-
-def explained(
-    verdict: Verdict,
-    window: Window,
-    events: Sequence[CauseEvent],
-    latest_incident: Incident | None,
-    now: datetime,
-) -> Verdict:
-    """The verdict with its likely cause, if there is one."""
-    begun = (
-        latest_incident.opened_at if latest_incident is not None and latest_incident.open else now
-    )
-    causes = [*_refusals(window, since=begun - BEFORE), *_latest(events, begun)]
-    if not causes:
-        return verdict
-    return caused(verdict, "; ".join(causes))
-
-
-def caused(verdict: Verdict, cause: str) -> Verdict:
-    """The verdict with one more likely cause before those that it already has."""
-    finding = verdict.finding
-    return replace(
-        verdict, finding=replace(finding, cause="; ".join(filter(None, (cause, finding.cause))))
-    )
-
-
-def _refusals(window: Window, *, since: datetime) -> Iterable[str]:
-    log = window.log
-    outcomes = [log.kind(n).outcome for n in range(log.before(since + _INSTANT), log.end)]
-    refused = outcomes.count(Outcome.RATE_LIMITED)
-    if refused >= REFUSED and refused >= SHARE * len(outcomes):
-        yield f"the service is rate limiting: {refused} of {len(outcomes)} probes got HTTP 429"
-
-
-def _latest(events: Sequence[CauseEvent], begun: datetime) -> Iterable[str]:
-    """The latest change before the incident; a later one explains nothing."""
-    before = [event for event in events if begun - BEFORE <= event.at <= begun]
-    if before:
-        event = max(before, key=lambda event: event.at)
-        yield f"{event.what}, at {event.at.astimezone(UTC):%H:%M} UTC"
 
 
 # Which models answered in a span, in one sentence: a fact in messages about latency and money.

@@ -7,6 +7,7 @@ from itertools import takewhile
 from typing import ClassVar
 
 from monitor.domain import (
+    CauseOwner,
     Finding,
     Incident,
     Outcome,
@@ -112,6 +113,7 @@ class NoDataRule(Rule):
                 restored="measured again",
                 began=f"{none} since {{since}}",
                 cause="the service is rate limiting: HTTP 429" if reason else "",
+                cause_owner=CauseOwner.US if reason else None,
                 first_step="Raise `every` or the service's rate limit." if reason else "",
                 certainty=f"{CERTAIN}: {none}",
             )

@@ -1,6 +1,7 @@
 """Account readings, health pages and provider receipts in the database."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -24,10 +25,18 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlalchemy.dialects.postgresql import JSONB, distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.domain import AccountReading, AccountState, Claim, ClaimKind, Usage
+from monitor.domain import (
+    AccountReading,
+    AccountState,
+    Claim,
+    ClaimKind,
+    ProviderAttempt,
+    Usage,
+)
+from monitor.rules.cause_sources import PageChange
 from monitor.storage.observations import PARTITIONS_AHEAD
 from monitor.storage.report_tables import health_readings
 from monitor.storage.tables import INSTANT, MONEY, account_readings, metadata
@@ -81,6 +90,34 @@ async def spent(
         .order_by(table.at)
     )
     return [(row.at, row.spent_today_usd) for row in await connection.execute(reported)]
+
+
+async def around(
+    connection: AsyncConnection,
+    providers: Collection[str],
+    *,
+    since: datetime,
+    until: datetime,
+) -> Sequence[AccountReading]:
+    """The readings of a time, with the last good one of each provider before it, oldest first."""
+    table = account_readings.c
+    before = (
+        select(table.id)
+        .ext(distinct_on(table.provider))
+        .where(table.provider.in_(providers), table.at < since, table.at > since - _AGO)
+        .where(table.state.not_in(_NO_INFORMATION))
+        .order_by(table.provider, table.at.desc())
+    )
+    read = select(account_readings).where(
+        table.provider.in_(providers)
+        & (table.at.between(since, until) | table.id.in_(before.scalar_subquery()))
+    )
+    rows = await connection.execute(read.order_by(table.at, table.id))
+    return [_reading(row) for row in rows.mappings()]
+
+
+_AGO = timedelta(days=2)
+_NO_INFORMATION = (AccountState.THROTTLED.value, AccountState.FAILING.value)  # about a key
 
 
 def _reading(row: RowMapping) -> AccountReading:
@@ -147,21 +184,9 @@ async def checked_since(
     return bool(await connection.scalar(select(found)))
 
 
-class HealthChange(NamedTuple):
-    """A page that says something else than before. `status` None: no answer."""
-
-    at: datetime
-    status: int | None
-    healthy: bool | None
-    facts: Mapping[str, str | bool | None]
-    status_before: int | None
-    healthy_before: bool | None
-    facts_before: Mapping[str, str | bool | None]
-
-
 async def changes(
     connection: AsyncConnection, target: str, *, since: datetime
-) -> Sequence[HealthChange]:
+) -> Sequence[PageChange]:
     """Changes of a target's health pages since then, oldest first."""
     table = health_readings.c
 
@@ -172,11 +197,10 @@ async def changes(
     reported = (
         select(
             table.at,
+            before(table.checked_at).label("before_at"),
             table.http_status,
-            table.healthy,
             table.facts,
             before(table.http_status).label("status_before"),
-            before(table.healthy).label("healthy_before"),
             before(table.facts).label("facts_before"),
         )
         .where(table.target == target)
@@ -188,7 +212,7 @@ async def changes(
         .where(reported.c.facts_before.is_not(None))
         .order_by(reported.c.at)
     )
-    return [HealthChange(*row) for row in await connection.execute(recent)]
+    return [PageChange(*row) for row in await connection.execute(recent)]
 
 
 # Receipts: the provider's own records of answers, requested later and only a few times.
@@ -231,6 +255,11 @@ receipts = Table(
         MONEY,
         comment="paid to the upstream provider with the user's own key, USD",
     ),
+    Column(
+        "attempts",
+        JSONB(none_as_null=True),
+        comment="attempts of the router in order: status, host, model; NULL: not stated",
+    ),
     CheckConstraint("model IS NULL OR settled_at IS NOT NULL", "record_is_settled"),
     CheckConstraint("(model IS NULL) = (source IS NULL)", "record_has_source"),
     *(CheckConstraint(f"{name} >= 0 AND {name} < 'NaN'", name) for name in _CHARGES),
@@ -257,6 +286,7 @@ class ReceiptRecord(NamedTuple):
 
     claim: Claim
     usage: Usage
+    attempts: Sequence[ProviderAttempt] | None = None
 
 
 async def expect(connection: AsyncConnection, *, within: timedelta) -> int:
@@ -283,6 +313,9 @@ async def keep_receipt(connection: AsyncConnection, generation: str, record: Rec
             last_error=None,
             source=record.claim.source,
             model=record.claim.value,
+            attempts=None
+            if record.attempts is None
+            else [asdict(attempt) for attempt in record.attempts],
             **reported,
         )
     )

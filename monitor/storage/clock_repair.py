@@ -34,6 +34,7 @@ from monitor.storage.fingerprints import (
     identity_tokenizers,
 )
 from monitor.storage.observations import PARTITIONS_AHEAD, SKEW
+from monitor.storage.provider_models import model_listings, model_statistics
 from monitor.storage.report_tables import health_readings
 from monitor.storage.tables import (
     INSTANT,
@@ -60,6 +61,8 @@ _STATE: Sequence[Table] = (
     identity_profiles,
     identity_states,
     identity_tokenizers,
+    model_listings,
+    model_statistics,
 )
 
 

@@ -70,6 +70,21 @@ async def open_ones(
     return tuple(_incident(row) for row in rows)
 
 
+async def new_breaches(
+    connection: AsyncConnection, rules: Iterable[str], *, within: timedelta
+) -> Sequence[tuple[str, datetime]]:
+    """Scope and start of each open breach of these rules that began or was found in this time."""
+    table = incidents.c
+    began_at = func.coalesce(table.reopened_at, table.opened_at)
+    wanted = (
+        select(table.target, began_at)
+        .where(table.resolved_at.is_(None), table.recovering_since.is_(None))
+        .where(table.rule.in_(list(rules)), began_at > func.now() - within)
+        .order_by(table.number)
+    )
+    return [(target, at) for target, at in await connection.execute(wanted)]
+
+
 class IncidentCost(NamedTuple):
     """What probes and traffic cost while an incident was open."""
 

@@ -222,7 +222,7 @@ async def forget_excerpts(
 
 
 async def forget_rounds(connection: AsyncConnection, most: int = BATCH) -> int:
-    """Delete some old slots, account readings and receipts; returns the largest of the counts."""
+    """Delete some old slots, readings and receipts; returns the largest of the counts."""
     gone = [await connection.execute(statement, {"most": most}) for statement in _ROUNDS]
     return max(len(result.all()) for result in gone)
 
@@ -241,6 +241,12 @@ _ROUNDS = (
     text("""
         DELETE FROM account_readings WHERE ctid IN (
             SELECT ctid FROM account_readings
+            WHERE at < (SELECT raw_since FROM report_state) LIMIT :most
+        ) RETURNING at
+    """),
+    text("""
+        DELETE FROM model_statistics WHERE ctid IN (
+            SELECT ctid FROM model_statistics
             WHERE at < (SELECT raw_since FROM report_state) LIMIT :most
         ) RETURNING at
     """),

@@ -202,7 +202,13 @@ def every_table() -> MetaData:
     """All tables, wherever they are defined: migrations are compared with them."""
     from importlib import import_module
 
-    for name in ("account_readings", "clock_repair", "fingerprints", "report_tables"):
+    for name in (
+        "account_readings",
+        "clock_repair",
+        "fingerprints",
+        "provider_models",
+        "report_tables",
+    ):
         import_module(f"monitor.storage.{name}")  # it defines its tables in the same metadata
     from monitor.storage import tables
 

@@ -363,7 +363,10 @@ incidents = Table(
         JSON,
         nullable=False,
         server_default="{}",
-        comment="the latest breach in parts: what, extent, money, cause, first_step, certainty",
+        comment=(
+            "the latest breach in parts: what, extent, money, cause, cause_owner, first_step, "
+            "certainty"
+        ),
     ),
     Column(
         "earlier_breaches",

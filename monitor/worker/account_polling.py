@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from urllib.parse import urlsplit
@@ -10,7 +11,15 @@ from monitor.accounts import ACCOUNTS
 from monitor.accounts.openrouter import RECEIPT_LAG_S, OpenRouterAccount, ProviderReceipt
 from monitor.accounts.replies import ProviderAccount
 from monitor.config import Environment, Settings
-from monitor.domain import AccountReading, AccountState, Claim, GiveUp, Target, TryLater
+from monitor.domain import (
+    AccountReading,
+    AccountState,
+    Claim,
+    GiveUp,
+    ProviderAttempt,
+    Target,
+    TryLater,
+)
 from monitor.health_page import HealthPage, statement
 from monitor.probing.fetch import fetch
 from monitor.redaction import plain, redact, shown, storable
@@ -163,9 +172,9 @@ async def _settled(
                 return 0
         reported = plain(redact(answer.claim.value, context.settings.secrets))
         claim = Claim(answer.claim.kind, answer.claim.source, reported)
-        await account_readings.keep_receipt(
-            connection, item.generation, account_readings.ReceiptRecord(claim, answer.usage)
-        )
+        attempts = None if answer.attempts is None else [*map(_plain, answer.attempts)]
+        record = account_readings.ReceiptRecord(claim, answer.usage, attempts)
+        await account_readings.keep_receipt(connection, item.generation, record)
         target = context.settings.targets.get(item.target)
         if target is None:
             return 0
@@ -174,6 +183,12 @@ async def _settled(
     facts = {"observation": item.observation, "target": item.target, "model": reported}
     log.info("receipt read", extra=facts | {"changed": bool(changed)})
     return len(changed)
+
+
+def _plain(attempt: ProviderAttempt) -> ProviderAttempt:
+    """The attempt with foreign names shortened to what a message may show."""
+    host, model = (name and plain(name, 100) for name in (attempt.host, attempt.model))
+    return replace(attempt, host=host, model=model)
 
 
 # Health pages: read what a target reports about itself, judge it, store changes.

@@ -30,6 +30,7 @@ from monitor.worker import (
     evaluation,
     heartbeat,
     lease_keeper,
+    model_polling,
     outage,
     probe_round,
     reaction_polling,
@@ -252,6 +253,8 @@ class Worker:
         self._every(timedelta(seconds=15), gauge, "gauge", now)
         fetch = partial(account_polling.fetch_receipts, self.context)
         self._every(timedelta(seconds=30), fetch, "receipts", now)
+        models = partial(model_polling.poll, self.context)
+        self._every(model_polling.EVERY, models, "models", now + timedelta(seconds=10))
         if self._reactions:
             self._every(reaction_polling.EVERY, self._answers, "reactions", now)
         self._every(timedelta(minutes=1), self._digest, "digest", now)

@@ -1,9 +1,8 @@
 """Work that stands alone: what fails costs one subject's verdict and no other."""
 
 import logging
-import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -18,20 +17,13 @@ from monitor.domain import (
     VerdictState,
     incident_key,
 )
-from monitor.redaction import plain
 from monitor.rules import RULES, Rule, Window, is_literal, of_query
-from monitor.rules.explanations import BEFORE, FACT, CauseEvent, answered_by, caused
-from monitor.rules.explanations import explained as by_events
-from monitor.storage import (
-    Connection,
-    account_readings,
-    lost,
-    observations,
-    unavailable,
-)
-from monitor.storage.account_readings import HealthChange
+from monitor.rules.explanations import FACT, answered_by
+from monitor.rules.likely_cause import caused
+from monitor.storage import Connection, lost, observations, unavailable
+from monitor.worker import cause_search
 from monitor.worker.context import WorkerContext
-from monitor.worker.window_memory import EventsBefore, WindowMemory
+from monitor.worker.window_memory import WindowMemory
 
 log = logging.getLogger(__name__)
 
@@ -53,74 +45,6 @@ async def isolated(
         else:
             log.exception("evaluation failed", extra={"subject": subject})
         return None
-
-
-# What changed around a target before it broke: its health pages, and our own configuration.
-
-
-_DEPLOYED = re.compile(r"version|release|revision|commit|build|sha", re.IGNORECASE)  # told first
-_FACTS, _CHARS = 2, 40  # of one change, and of each name and value in it
-
-
-async def explained(
-    connection: Connection,
-    verdict: Verdict,
-    window: Window,
-    latest_incident: Incident | None,
-    now: datetime,
-    *,
-    known: EventsBefore,
-) -> Verdict:
-    """A breach with its likely cause, where what is stored shows one; any other as it is.
-
-    `known`: what came before incidents that are open. It is read once for each.
-    """
-    if verdict.state is not VerdictState.BREACH or not RULES[verdict.rule].likely_cause:
-        return verdict
-    open_ = latest_incident is not None and latest_incident.open
-    begun = latest_incident.opened_at if latest_incident is not None and open_ else now
-    events = known.get((window.scope, begun))
-    if events is None:
-        since = begun - BEFORE
-        changes = await account_readings.changes(connection, window.scope, since=since)
-        in_force = await observations.configurations(
-            connection, window.scope, since=since, until=now
-        )
-        events = [
-            *(CauseEvent(change.at, what) for change in changes for what in _health_change(change)),
-            *(CauseEvent(at, "the monitor's configuration changed") for at in in_force[1:]),
-        ]
-        if open_:
-            known[window.scope, begun] = events
-    return by_events(verdict, window, events, latest_incident, now)
-
-
-def _health_change(change: HealthChange) -> Iterator[str]:
-    """What a health page says now, against before; the first differences of many."""
-    if change.status != change.status_before:
-        yield (
-            f"its health page returned {_status(change.status)}, "
-            f"before {_status(change.status_before)}"
-        )
-        return
-    names = [n for n, v in change.facts.items() if change.facts_before.get(n) != v]
-    names.sort(key=lambda name: (not _DEPLOYED.search(name), name))
-    notified = ", ".join(
-        f"{plain(name, _CHARS)} {_value(change.facts[name])}, "
-        f"before {_value(change.facts_before.get(name))}"
-        for name in names[:_FACTS]
-    )
-    more = f" and {len(names) - _FACTS} more" if len(names) > _FACTS else ""
-    if notified:
-        yield f"its health page changed, as after a deploy: {notified}{more}"
-
-
-def _status(status: int | None) -> str:
-    return "nothing" if status is None else str(status)
-
-
-def _value(value: object) -> str:
-    return "nothing" if value is None else plain(str(value), _CHARS)
 
 
 # Who answered, as a fact of incidents about speed and money.
@@ -240,7 +164,9 @@ async def _explained(
     before: Incident | None,
     now: datetime,
 ) -> Verdict:
-    verdict = await explained(connection, verdict, window, before, now, known=memory.events)
+    verdict = await cause_search.explained(
+        connection, verdict, window, target, before, now, known=memory.causes
+    )
     return slow(verdict, window, target, before)
 
 

@@ -8,7 +8,7 @@ Source: docs/adr/0022-incremental-evaluation.md
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import inf
@@ -17,7 +17,7 @@ from uuid import UUID
 
 from monitor.domain import Incident, Sample, Target
 from monitor.rules import SAMPLES, SPAN, Window
-from monitor.rules.explanations import CauseEvent
+from monitor.rules.likely_cause import KnownCauses
 from monitor.rules.window import RUN_IN
 from monitor.storage import Connection, observations, stored_rows
 from monitor.storage.observations import PARTITIONS_AHEAD
@@ -31,9 +31,6 @@ Key = TypeVar("Key")
 
 LATEST_SLOT = timedelta(days=1)  # a probe may begin that long after its slot
 
-
-# What changed before an incident, by scope and the time it was opened.
-EventsBefore = dict[tuple[str, datetime], Sequence[CauseEvent]]
 OPEN_AGAIN_S = 30.0  # with an open incident: a reminder
 LATE_AGAIN_S = 10.0  # without a sample when one was due
 MOST_BEFORE = 240  # samples read before a window
@@ -105,7 +102,7 @@ class WindowMemory:
     """What the worker remembers. `changed`: the targets with rows that are not judged yet."""
 
     changed: set[str] = field(default_factory=set)
-    events: EventsBefore = field(default_factory=dict)
+    causes: KnownCauses = field(default_factory=dict)  # of open incidents
     _kept: dict[str, TargetWindows] = field(default_factory=dict)
     _later: dict[str, list[datetime]] = field(default_factory=dict)  # of windows to be read again
     _stored: dict[UUID, datetime] = field(default_factory=dict)  # when the latest rows were stored
@@ -218,8 +215,8 @@ class WindowMemory:
         Of the incidents, the open ones are remembered.
         """
         begun = {(one.scope.partition("/")[0], one.opened_at) for one in incidents if one.open}
-        for key in self.events.keys() - begun:
-            del self.events[key]
+        for key in [key for key in self.causes if (key.target, key.opened_at) not in begun]:
+            del self.causes[key]
         self._judged_s = time.monotonic()
         for name in names:
             self.changed.discard(name)

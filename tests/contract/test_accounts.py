@@ -21,6 +21,7 @@ from monitor.domain import (
     Claim,
     ClaimKind,
     GiveUp,
+    ProviderAttempt,
     TryLater,
     Usage,
 )
@@ -345,6 +346,26 @@ async def test_a_receipt_names_who_answered_and_the_charge() -> None:
         ),
     )
     assert served.asked[0].path == "/generation?id=gen-1+%26x%3D"
+
+
+async def test_a_receipt_lists_the_attempts_that_failed_before_the_answer() -> None:
+    llama = "meta-llama/llama-4-scout"
+    responses = [
+        {"status": 503, "provider_name": "Groq", "model_permaslug": llama, "latency": 12},
+        {"status": "429", "provider_name": None},
+        {"status": 200, "provider_name": "Anthropic"},
+    ]
+    found = await receipt(reply(body={"data": {**GENERATION, "provider_responses": responses}}))
+    assert isinstance(found, ProviderReceipt)
+    assert found.attempts == (
+        ProviderAttempt(503, "Groq", llama),
+        ProviderAttempt(None, None, None),
+        ProviderAttempt(200, "Anthropic", None),
+    )
+    for odd in ("none", [1], {}, None):
+        found = await receipt(reply(body={"data": {**GENERATION, "provider_responses": odd}}))
+        assert isinstance(found, ProviderReceipt)
+        assert found.attempts is None
 
 
 async def test_a_receipt_with_a_key_of_ones_own_holds_the_upstream_cost() -> None:

@@ -6,13 +6,22 @@ from typing import Any
 
 import pytest
 
-from monitor.domain import Identity, Outcome
+from monitor.domain import (
+    AccountReading,
+    AccountState,
+    Claim,
+    ClaimKind,
+    Identity,
+    Outcome,
+    ProviderAttempt,
+    Usage,
+)
 from monitor.storage import Database, account_readings, observations
 from monitor.storage.tables import observations as table
 from monitor.worker import evaluation
 from tests.contract.open_context import open_context, settings
 from tests.e2e.worker_process import rows
-from tests.example_data import HAIKU, observation
+from tests.example_data import HAIKU, LLAMA, observation
 
 TOLD = "SELECT rule, finding->>'cause' FROM incidents ORDER BY rule"
 PAGE = "http://rag.example/health"
@@ -53,7 +62,7 @@ async def test_a_health_page_that_changed_before_the_fallback_is_its_likely_caus
         await evaluation.evaluate(context)
         ago = now - timedelta(minutes=40)
         assert rows(database_url, TOLD) == [(
-            "fallback", "its health page changed, as after a deploy: "
+            "fallback", "its health page changed, as after a deployment: "
             f"version 5.3, before 5.2, region sin, before fra and 1 more, at {ago:%H:%M} UTC",
         )]  # fmt: skip
         await page(database, now + timedelta(minutes=5), version="5.4")
@@ -66,10 +75,11 @@ async def test_a_health_page_that_changed_before_the_fallback_is_its_likely_caus
     [
         ([], "aaaa", None),
         ([(40, 200)], "aaaa", None),  # the first reading is no change
-        ([(90, 200), (70, 503)], "aaaa", None),  # too long ago
-        ([(40, 200), (20, 503)], "aaaa", "its health page returned 503, before 200, at "),
-        ([(40, 200), (20, None)], "aaaa", "its health page returned nothing, before 200, at "),
-        ([], "aabb", "the monitor's configuration changed, at "),
+        ([(120, 200), (92, 503)], "aaaa", None),  # too long ago
+        ([(50, 200), (35, 503)], "aaaa", "its health page returned 503, before 200, at "),
+        ([(50, 200), (25, 503)], "aaaa", None),  # after the first fallback
+        ([(50, 200), (35, None)], "aaaa", "its health page returned nothing, before 200, at "),
+        ([], "aabb", None),  # the change came after the first fallback
     ],
 )
 async def test_what_is_not_known_is_not_reported(
@@ -87,6 +97,74 @@ async def test_what_is_not_known_is_not_reported(
     assert notified is None if cause is None else notified.startswith(cause)
 
 
+async def key(database: Database, at: datetime, state: AccountState, **more: Any) -> None:
+    async with database.begin() as connection:
+        reading = AccountReading(provider="openrouter", at=at, state=state, **more)
+        await account_readings.add(connection, reading)
+
+
+async def recorded(database: Database, *attempts: ProviderAttempt) -> None:
+    """A record of each answer, with these attempts before the good one."""
+    good = ProviderAttempt(200, "Anthropic", HAIKU)
+    record = account_readings.ReceiptRecord(
+        Claim(ClaimKind.RECEIPT, "openrouter generation", HAIKU), Usage(), [*attempts, good]
+    )
+    async with database.begin() as connection:
+        await account_readings.expect(connection, within=timedelta(hours=2))
+        for item in await account_readings.due(connection, most=100):
+            await account_readings.keep_receipt(connection, item.generation, record)
+
+
+OWNER = "SELECT rule, likely_cause, cause_owner FROM report.incidents"
+
+
+@pytest.mark.parametrize("source", ["key", "credit", "records", "gateway", "configuration", "none"])
+async def test_each_stored_source_names_cause_and_owner(
+    database: Database, database_url: str, tmp_path: Path, source: str
+) -> None:
+    async with open_context(settings(tmp_path), database) as context:
+        now = context.now()
+        begun = now - timedelta(minutes=31)
+        claims = observation().claims
+        match source:
+            case "key":
+                await key(database, begun - timedelta(minutes=9), AccountState.OK,
+                          expires_at=begun - timedelta(minutes=2))  # fmt: skip
+                await key(database, begun + timedelta(minutes=2), AccountState.REJECTED)
+                expected = ("the key of openrouter expired, at ", "billing")
+            case "credit":
+                await key(database, begun - timedelta(minutes=4), AccountState.OK)
+                await key(database, begun + timedelta(minutes=1), AccountState.OUT_OF_CREDIT)
+                expected = ("openrouter: no credit left, at ", "billing")
+            case "records":
+                expected = (
+                    "OpenRouter's records of 1 of 1 answers have failed attempts: HTTP 503 (Groq)",
+                    "provider",
+                )
+                claims = (*claims, Claim(ClaimKind.HEADER, "id", "gen-1763800000-AbC"))
+            case "gateway":
+                count = Claim(ClaimKind.HEADER, "x-litellm-attempted-fallbacks", "1")
+                claims, expected = (*claims, count), ("the gateway fell back after ", "cannot tell")
+            case "configuration":
+                before = [
+                    observation(slot=at, started_at=at, config_hash=config_hash)
+                    for minutes, config_hash in ((9, "a"), (4, "b"))
+                    for at in [begun - timedelta(minutes=minutes)]
+                ]
+                async with database.begin() as connection:
+                    await observations.add(connection, before)
+                expected = ("the monitor's configuration changed, at ", "us")
+            case _:
+                expected = ("", "cannot tell")
+        await fell(database, now, hashes="bbbb", claims=claims)
+        if source == "records":
+            await recorded(database, ProviderAttempt(503, "Groq", LLAMA))
+        await evaluation.evaluate(context)
+    [(rule, cause, owner)] = rows(database_url, OWNER)
+    assert (rule, owner) == ("fallback", expected[1])
+    assert (cause or "").startswith(expected[0]) and bool(cause) is bool(expected[0])
+
+
 async def test_refusals_are_reported_in_the_message(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
@@ -97,4 +175,4 @@ async def test_refusals_are_reported_in_the_message(
                    identity=Identity.UNKNOWN, model_detected=None)  # fmt: skip
         await evaluation.evaluate(context)
     notified = rows(database_url, "SELECT notice->'finding'->>'cause' FROM outbox")
-    assert notified == [("the service is rate limiting: 8 of 16 probes got HTTP 429",)]
+    assert notified == [("the service is rate limiting: 6 of 14 probes got HTTP 429",)]

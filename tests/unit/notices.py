@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
-from monitor.domain import ALL, Finding, Identity, Notice, NoticeStatus, Severity
+from monitor.domain import ALL, CauseOwner, Finding, Identity, Notice, NoticeStatus, Severity
 from monitor.incidents import digest
 from monitor.notifications.slack.render import SlackMessage, render, thread_details, thread_reply
 from monitor.rules import DEFAULT_RULES
@@ -45,7 +45,9 @@ HAIKU = Finding(
     restored="Llama 4 Scout answers again",
     extent="All of the last 4 answers came from it",
     money="15 × the cost: at this rate $0.62 a day, was $0.04",
-    first_step="Check the key, credit and rate limits at the provider of Llama 4 Scout.",
+    cause="the key of openrouter expired, at 11:54 UTC",
+    cause_owner=CauseOwner.BILLING,
+    first_step="Renew the key at the provider that the service uses.",
     certainty="almost certain (> 99.9 %): Writing style matches Claude 3.5 Haiku in 7 answers so "
     "far, to 2 or more queries.",
     usd_a_day=Decimal("0.6214"),
@@ -68,8 +70,8 @@ DOWN = Finding(
     restored="answers again",
     began="no answer since {since}",
     cause="the service reports: upstream key expired",
-    first_step="Check what the service reports, then the service, its host and the latest "
-    "deployment.",
+    cause_owner=CauseOwner.BILLING,
+    first_step="Renew the key at the provider that the service uses.",
     certainty="certain (100 %) that probes failed, counted over 6 probes",
 )
 WRONG = Finding(

@@ -168,7 +168,6 @@ def test_an_outage_says_what_failed_and_what_the_service_said() -> None:
     seen = window(down)
     finding = DownRule().judge(seen, None, after(seen)).finding
     assert finding.what == "does not answer: HTTP 500 on 6 of 6 probes"
-    assert finding.cause == "the service reports: upstream key expired"
     assert finding.certainty == "certain (100 %) that probes failed, counted over 6 probes"
     assert finding.first_step.startswith("Check what the service reports, then the service, ")
     assert (finding.began, finding.extent) == ("no answer since {since}", "")

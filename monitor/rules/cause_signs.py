@@ -1,0 +1,371 @@
+"""Signs of a cause: what each source says, and when it came about."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from monitor.domain import (
+    AccountReading,
+    AccountState,
+    Identity,
+    Outcome,
+    ProviderAttempt,
+    Sample,
+    Verdict,
+)
+from monitor.identity.model_names.compare import same
+from monitor.redaction import plain
+from monitor.rules.cause_kinds import (
+    DEPLOYED,
+    PHRASES,
+    PROVIDERS,
+    REJECTIONS,
+    STATUS,
+    STATUSES,
+    UPSTREAM,
+    CauseKind,
+)
+from monitor.rules.cause_sources import (
+    AnswerRoute,
+    CauseSources,
+    ListedModel,
+    ModelStatistics,
+    PageChange,
+)
+from monitor.rules.explanations import reported_error
+
+BEFORE = timedelta(hours=1)  # what is older than this is not named as the cause
+DURING = timedelta(minutes=30)  # the incident's own answers and failures, from its start
+SEEN_LATE = timedelta(minutes=10)  # a state that is read every five minutes is seen later
+PAGE_LATE = timedelta(minutes=5)  # the same of a change on a page that is read closely
+REFUSED, SHARE = 3, 0.2  # this many 429s, and this share of all probes, are not chance
+MOST = 2 / 3  # share of the failures that one cause has to explain
+DOWN_PERCENT, UP_PERCENT = 90.0, 99.0  # uptime of a model at all of its hosts
+OPENROUTER = "openrouter"  # name of its account
+_CERTIFICATE = re.compile(r"has expired|hostname mismatch|doesn't match", re.IGNORECASE)
+_OF_OPENROUTER = re.compile(r"openrouter|cookie auth", re.IGNORECASE)
+_CHARS, _FACTS, _HOSTS = 40, 2, 3  # of a foreign name; facts of a change; hosts in a sentence
+
+
+@dataclass(frozen=True, slots=True)
+class CauseSign:
+    """A fact that points to a cause. `at`: when it was first seen.
+
+    `before_at`: when it was last seen otherwise; None: not known. `late`: how long after the start
+    of the incident it may be seen and have come about before it. `proof`: it states why requests
+    failed.
+    """
+
+    kind: CauseKind
+    at: datetime
+    what: str
+    before_at: datetime | None = None
+    late: timedelta = timedelta(0)
+    proof: bool = False
+    provider: str = ""  # whose key it is about
+
+    def timely(self, begun: datetime) -> bool:
+        """Whether it came about within the hour before the incident, as far as is known."""
+        early = self.before_at is None or self.before_at <= begun
+        return early and begun - BEFORE <= self.at <= begun + self.late
+
+
+# The sources. First those that state why requests failed.
+
+
+def _errors(verdict: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
+    """The service's own error messages, while it does not answer."""
+    failed = _failed(verdict, sources)
+    kinds = {sample.id: _kind_of_error(sample) for sample in failed}
+    found = _dominant(kinds.values())
+    for kind in found:
+        alike = [sample for sample in failed if kinds[sample.id] is kind]
+        what = f"the service reports: {reported_error(alike)}"
+        of = OPENROUTER if _OF_OPENROUTER.search(what) else ""
+        yield CauseSign(kind, alike[0].at, what, late=DURING, proof=True, provider=of)
+    if not found and (error := reported_error(failed)):
+        what = f"the service reports: {error}"
+        yield CauseSign(CauseKind.UNATTRIBUTED, failed[0].at, what, late=DURING)
+
+
+def _certificate(verdict: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
+    """A certificate that is expired or of another host; others may be our own trust store."""
+    failed = _failed(verdict, sources)
+    wrong = [s for s in failed if s.outcome is Outcome.TLS and _CERTIFICATE.search(s.error or "")]
+    if wrong and len(wrong) >= MOST * len(failed):
+        text = plain(wrong[-1].error or "", 3 * _CHARS)
+        what = f"the service's certificate is not valid: {text}"
+        yield CauseSign(CauseKind.CERTIFICATE, wrong[0].at, what, late=DURING, proof=True)
+
+
+def _attempts(verdict: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
+    """Failed attempts at the expected model in OpenRouter's records of the affected answers."""
+    routes = [route for route in _affected(verdict, sources) if route.attempts is not None]
+    after = [(route, failed) for route in routes if (failed := _refused(route, sources.model))]
+    if not after or 2 * len(after) < len(routes):
+        return
+    refused = [attempt for _, attempts in after for attempt in attempts]
+    kinds = [STATUSES.get(attempt.status or 0, _of_server(attempt)) for attempt in refused]
+    for kind in _dominant(kinds) or (CauseKind.UNATTRIBUTED,):
+        proof = kind is not CauseKind.UNATTRIBUTED
+        alike = [
+            attempt
+            for attempt, one in zip(refused, kinds, strict=True)
+            if not proof or one is kind or {kind, one} <= PROVIDERS
+        ]
+        what = (
+            f"OpenRouter's records of {len(after)} of {len(routes)} answers have failed attempts: "
+            + _statuses(alike)
+        )
+        at = after[0][0].at
+        yield CauseSign(kind, at, what, late=DURING, proof=proof, provider=OPENROUTER)
+
+
+# What is read from time to time: keys, the provider's list and statistics, pages.
+
+
+def _accounts(_: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
+    """A key that expired, was rejected, or has no credit left."""
+    bad: dict[str, CauseKind] = {}
+    good: dict[str, AccountReading] = {}
+    for reading in sources.accounts:
+        name = reading.provider
+        if reading.state is AccountState.OK:
+            bad.pop(name, None)
+            good[name] = reading
+            continue
+        kind = REJECTIONS.get(reading.state)
+        if kind is None or bad.get(name) is kind:
+            continue
+        bad[name] = kind
+        before = good.get(name)
+        what = f"{name} rejects the key" if kind is CauseKind.KEY else f"{name}: no credit left"
+        if reading.detail:
+            what += f" ({plain(reading.detail, 3 * _CHARS)})"
+        sign = CauseSign(kind, reading.at, what, late=SEEN_LATE, provider=name)
+        expires_at = before.expires_at if before is not None else None
+        if kind is CauseKind.KEY and expires_at is not None and expires_at <= reading.at:
+            what = f"the key of {name} expired"
+            sign = replace(sign, at=expires_at, what=what, late=timedelta(0), proof=True)
+        elif before is not None:
+            sign = replace(sign, before_at=before.at)
+        yield replace(sign, what=f"{sign.what}, {clock(sign.at)}")
+    for name, reading in good.items():  # no reading since then
+        expires_at = reading.expires_at
+        if name not in bad and expires_at is not None and reading.at < expires_at:
+            what = f"the key of {name} expired, {clock(expires_at)}"
+            yield CauseSign(CauseKind.KEY, expires_at, what, proof=True, provider=name)
+
+
+def _listings(_: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
+    """The expected model, no longer in the provider's list."""
+    before: ListedModel | None = None
+    for listing in sources.listings:
+        if before is not None and before.listed and not listing.listed:
+            what = "the provider no longer lists the model"
+            if before.expires_on:
+                what += f", which it had announced for {plain(before.expires_on, _CHARS)}"
+            yield CauseSign(
+                CauseKind.MODEL_REMOVED,
+                listing.at,
+                f"{what}, {clock(listing.at)}",
+                before_at=before.checked_at,
+                late=DURING,
+            )
+        before = listing
+
+
+def _statistics(_: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
+    """What the provider states about the model: down, or slower than our limit, at all hosts."""
+    for read in sources.statistics:
+        uptimes, limit = uptimes_of(read), sources.limit_ms
+        fastest = fastest_ms(read)
+        if uptimes and max(uptimes) < DOWN_PERCENT:
+            what = f"{max(uptimes):.0f} % uptime at its best host"
+        elif limit is not None and fastest is not None and fastest > limit:
+            what = f"median TTFT of {fastest / 1000:.1f} s at its fastest host"
+        else:
+            continue
+        what = f"the provider's own statistics of the model: {what}, {clock(read.at)}"
+        yield CauseSign(CauseKind.PROVIDER_STATISTICS, read.at, what, late=DURING)
+        return
+
+
+def _pages(_: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
+    """Changes on the service's own health pages, the latest first."""
+    for change in reversed(sources.pages):
+        for what, deployed in _page_change(change):
+            closely_read = change.at - change.before_at <= 3 * PAGE_LATE
+            yield CauseSign(
+                CauseKind.DEPLOYMENT if deployed else CauseKind.UNATTRIBUTED,
+                change.at,
+                f"{what}, {clock(change.at)}",
+                before_at=change.before_at,
+                late=PAGE_LATE if closely_read else timedelta(0),
+            )
+
+
+def _configurations(_: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
+    """Changes of our own configuration; the latest is enough."""
+    at = max((at for at in sources.configurations if at <= sources.begun), default=None)
+    if at is not None:
+        what = f"the monitor's configuration changed, {clock(at)}"
+        yield CauseSign(CauseKind.CONFIGURATION, at, what)
+
+
+def _rate_limits(_: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
+    """Probes that the service refused with 429."""
+    begun = sources.begun
+    recent = [s for s in sources.samples if begun - BEFORE < s.at <= begun + DURING]
+    refused = [sample for sample in recent if sample.outcome is Outcome.RATE_LIMITED]
+    if len(refused) >= REFUSED and len(refused) >= SHARE * len(recent):
+        what = f"the service is rate limiting: {len(refused)} of {len(recent)} probes got HTTP 429"
+        yield CauseSign(CauseKind.PROBES_LIMITED, refused[0].at, what, late=DURING)
+
+
+def _gateways(verdict: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
+    """Failed attempts that a gateway counts in its headers, without their reason."""
+    routes = [route for route in _affected(verdict, sources) if route.fallbacks is not None]
+    after = [route for route in routes if route.fallbacks]
+    if after and 2 * len(after) >= len(routes):
+        what = (
+            f"the gateway fell back after failed attempts on {len(after)} of {len(routes)} answers"
+            f" ({plain(after[-1].header, _CHARS)}); it does not state why"
+        )
+        yield CauseSign(CauseKind.GATEWAY, after[0].at, what, late=DURING)
+
+
+SOURCES: tuple[Callable[[Verdict, CauseSources], Iterable[CauseSign]], ...] = (
+    _errors,
+    _certificate,
+    _attempts,
+    _accounts,
+    _listings,
+    _statistics,
+    _pages,
+    _configurations,
+    _rate_limits,
+    _gateways,
+)
+
+
+# Parts of the sources.
+
+
+def _failed(verdict: Verdict, sources: CauseSources) -> Sequence[Sample]:
+    """The failed probes of an incident that is proven by failures; empty for any other."""
+    rows, begun = set(verdict.rows), sources.begun
+    proof = [sample for sample in sources.samples if sample.id in rows]
+    if not proof or any(sample.outcome.good is not False for sample in proof):
+        return ()
+    return [
+        sample
+        for sample in sources.samples
+        if sample.outcome.good is False and begun <= sample.at <= begun + DURING
+    ]
+
+
+def _affected(verdict: Verdict, sources: CauseSources) -> Iterator[AnswerRoute]:
+    """How the answers of an incident came about: of other models if it is about these, else all."""
+    rows, begun = set(verdict.rows), sources.begun
+    answers = {s.id: s for s in sources.samples if s.outcome is Outcome.ANSWERED}
+    others = any(answers[row].identity is not Identity.EXPECTED for row in rows & answers.keys())
+    for route in sources.routes:
+        sample = answers.get(route.id)
+        if sample is None or not begun <= sample.at <= begun + DURING:
+            continue
+        if not others or sample.identity is not Identity.EXPECTED:
+            yield route
+
+
+def _refused(route: AnswerRoute, model: str | None) -> Sequence[ProviderAttempt]:
+    """The failed attempts at the expected model."""
+    return [
+        attempt
+        for attempt in route.attempts or ()
+        if attempt.status is not None
+        and attempt.status >= 400
+        and not (model and attempt.model and same(model, attempt.model) is False)
+    ]
+
+
+def _of_server(attempt: ProviderAttempt) -> CauseKind | None:
+    """The attempt failed at the provider, whatever 5xx it returned."""
+    return CauseKind.PROVIDER_ERRORS if 500 <= (attempt.status or 0) < 600 else None
+
+
+def _dominant(kinds: Iterable[CauseKind | None]) -> Sequence[CauseKind]:
+    """The kind of most failures; several if they disagree; empty if most are not known."""
+    counted = Counter(kinds)
+    of = counted.total()
+    known = [kind for kind, _ in counted.most_common() if kind is not None]
+    provider = [kind for kind in known if kind in PROVIDERS]
+    for alike in (known[:1], provider):
+        if alike and sum(counted[kind] for kind in alike) >= MOST * of:
+            return alike[:1]
+    return known if len(known) > 1 else ()
+
+
+def _kind_of_error(sample: Sample) -> CauseKind | None:
+    """The cause that an error message states; None if none, or only that the service failed."""
+    error, inside = sample.error or "", sample.outcome is Outcome.ERROR_EVENT
+    upstream = UPSTREAM.search(error) is not None
+    if sample.outcome.good is not False or not (inside or upstream):
+        return None
+    for kind, phrases in PHRASES:
+        if phrases.search(error):
+            return kind
+    found = STATUS.search(error) if inside else None
+    status = int(next(filter(None, found.groups()))) if found else 0
+    if status == 500 and upstream:
+        return CauseKind.PROVIDER_ERRORS
+    return STATUSES.get(status)
+
+
+def _page_change(change: PageChange) -> Iterator[tuple[str, bool]]:
+    """What a page says now, against before, the first differences of many; is it a deployment?"""
+    if change.status != change.status_before:
+        now, before = _or_nothing(change.status), _or_nothing(change.status_before)
+        yield f"its health page returned {now}, before {before}", False
+        return
+    names = [n for n, value in change.facts.items() if change.facts_before.get(n) != value]
+    names.sort(key=lambda name: (not DEPLOYED.search(name), name))
+    if not names:
+        return
+    reported = ", ".join(
+        f"{plain(name, _CHARS)} {_or_nothing(change.facts[name])}, "
+        f"before {_or_nothing(change.facts_before.get(name))}"
+        for name in names[:_FACTS]
+    )
+    more = f" and {len(names) - _FACTS} more" if len(names) > _FACTS else ""
+    deployed = DEPLOYED.search(names[0]) is not None
+    like = ", as after a deployment" if deployed else ""
+    yield f"its health page changed{like}: {reported}{more}", deployed
+
+
+def _or_nothing(value: object) -> str:
+    return "nothing" if value is None else plain(str(value), _CHARS)
+
+
+def fastest_ms(read: ModelStatistics) -> float | None:
+    return min((host.ttft_ms for host in read.hosts if host.ttft_ms is not None), default=None)
+
+
+def uptimes_of(read: ModelStatistics) -> Sequence[float]:
+    return [host.uptime_percent for host in read.hosts if host.uptime_percent is not None]
+
+
+def _statuses(attempts: Sequence[ProviderAttempt]) -> str:
+    """`HTTP 503 (Groq, Together) and HTTP 429`, the most frequent first."""
+    counted = Counter(attempt.status for attempt in attempts).most_common(_FACTS)
+    reported = []
+    for status, _ in counted:
+        hosts = sorted({plain(a.host, _CHARS) for a in attempts if a.status == status and a.host})
+        reported.append(f"HTTP {status}" + (f" ({', '.join(hosts[:_HOSTS])})" if hosts else ""))
+    return " and ".join(reported)
+
+
+def clock(at: datetime) -> str:
+    return f"at {at.astimezone(UTC):%H:%M} UTC"

@@ -1,0 +1,178 @@
+"""What a provider's public list and statistics say about the models of the targets."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Date,
+    Identity,
+    Index,
+    Table,
+    Text,
+    func,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.rules.cause_sources import HostStatistics, ListedModel, ModelStatistics
+from monitor.storage.tables import INSTANT, metadata
+
+model_listings = Table(
+    "model_listings",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("provider", Text, nullable=False, comment="provider of the list"),
+    Column("model", Text, nullable=False, comment="model as the configuration names it"),
+    Column("listed_as", Text, comment="model as the provider names it; NULL: not listed"),
+    Column("at", INSTANT, nullable=False, comment="when this content was first read"),
+    Column("checked_at", INSTANT, nullable=False, comment="when this content was last read"),
+    Column("expires_on", Date, comment="announced end of the model; NULL: none"),
+    Column(
+        "rates",
+        JSONB,
+        nullable=False,
+        server_default="{}",
+        comment="list price, USD per million tokens (request: USD per request), decimals as text",
+    ),
+    CheckConstraint("checked_at >= at", "checked_after_at"),
+    Index("ix_model_listings_model_at", "provider", "model", "at"),
+    comment="models of the targets in a provider's public list: one row per change",
+)
+
+model_statistics = Table(
+    "model_statistics",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("provider", Text, nullable=False, comment="provider of the statistics"),
+    Column("model", Text, nullable=False, comment="model as the configuration names it"),
+    Column("at", INSTANT, nullable=False, comment="when it was read"),
+    Column(
+        "hosts",
+        JSONB,
+        nullable=False,
+        comment=(
+            "of each host that serves the model: host, uptime_percent of the last 5 or 30 "
+            "minutes, ttft_ms (median of 30 minutes)"
+        ),
+    ),
+    Index("ix_model_statistics_model_at", "provider", "model", "at"),
+    comment="a provider's own statistics of a model, read while an incident of a target is open",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelListing:
+    """A model in a provider's list. `listed_as` None: the provider does not list it."""
+
+    model: str
+    listed_as: str | None
+    expires_on: date | None = None
+    rates: Mapping[str, str] | None = None  # USD per million tokens
+
+
+async def keep_listing(
+    connection: AsyncConnection, provider: str, listing: ModelListing, *, at: datetime
+) -> bool:
+    """Store one model of a list; True if the list says something else than before."""
+    table = model_listings.c
+    latest = (
+        select(table.id, table.listed_as, table.expires_on, table.rates)
+        .where(table.provider == provider, table.model == listing.model)
+        .order_by(table.at.desc(), table.id.desc())
+        .limit(1)
+        .with_for_update()
+    )
+    before = (await connection.execute(latest)).one_or_none()
+    said = (listing.listed_as, listing.expires_on, dict(listing.rates or {}))
+    if before is not None and tuple(before[1:]) == said:
+        await connection.execute(
+            update(model_listings)
+            .where(table.id == before.id)
+            .values(checked_at=func.greatest(table.checked_at, at))
+        )
+        return False
+    await connection.execute(
+        insert(model_listings).values(
+            provider=provider,
+            model=listing.model,
+            listed_as=listing.listed_as,
+            at=at,
+            checked_at=at,
+            expires_on=listing.expires_on,
+            rates=dict(listing.rates or {}),
+        )
+    )
+    return True
+
+
+async def listed_names(connection: AsyncConnection, provider: str) -> Mapping[str, str | None]:
+    """The provider's latest name of each model; None: the model is not listed."""
+    table = model_listings.c
+    latest = select(table.model, table.listed_as).order_by(table.at, table.id)
+    rows = await connection.execute(latest.where(table.provider == provider))
+    return {row.model: row.listed_as for row in rows}
+
+
+async def listed_at(connection: AsyncConnection, provider: str) -> datetime | None:
+    """When the list was last read."""
+    table = model_listings.c
+    latest = select(func.max(table.checked_at)).where(table.provider == provider)
+    found: datetime | None = await connection.scalar(latest)
+    return found
+
+
+async def listings(
+    connection: AsyncConnection, model: str, *, until: datetime, most: int = 4
+) -> Sequence[ListedModel]:
+    """The latest contents of a provider's list about a model, oldest first."""
+    table = model_listings.c
+    latest = (
+        select(table.at, table.checked_at, table.listed_as.is_not(None), table.expires_on)
+        .where(table.model == model, table.at <= until)
+        .order_by(table.at.desc(), table.id.desc())
+        .limit(most)
+    )
+    rows = (await connection.execute(latest)).all()
+    return [
+        ListedModel(at, checked_at, listed, str(expires_on or ""))
+        for at, checked_at, listed, expires_on in reversed(rows)
+    ]
+
+
+async def keep_statistics(
+    connection: AsyncConnection, provider: str, model: str, read: ModelStatistics
+) -> None:
+    """Store one reading of the statistics of a model."""
+    await connection.execute(
+        insert(model_statistics).values(
+            provider=provider, model=model, at=read.at, hosts=[asdict(host) for host in read.hosts]
+        )
+    )
+
+
+async def statistics(
+    connection: AsyncConnection, model: str, *, since: datetime, until: datetime, most: int = 50
+) -> Sequence[ModelStatistics]:
+    """The readings of the statistics of a model in this time, oldest first."""
+    table = model_statistics.c
+    rows = await connection.execute(
+        select(table.at, table.hosts)
+        .where(table.model == model, table.at.between(since, until))
+        .order_by(table.at, table.id)
+        .limit(most)
+    )
+    return [ModelStatistics(at, [HostStatistics(**host) for host in hosts]) for at, hosts in rows]
+
+
+async def statistics_read_since(connection: AsyncConnection, model: str, span: timedelta) -> bool:
+    """Whether the statistics of a model were read within this span."""
+    table = model_statistics.c
+    age = func.clock_timestamp() - table.at
+    found = select(table.id).where(table.model == model, age.between(timedelta(0), span)).limit(1)
+    return await connection.scalar(found) is not None

@@ -1,0 +1,152 @@
+"""The job that reads a provider's public list of models and its statistics of them.
+
+The list is read once a day, and again when an incident began since. The statistics are read while
+an incident is new. Neither costs tokens, and neither is needed: a failure is logged and the next
+run tries again. Source: docs/alerts.md#likely-cause
+"""
+
+import logging
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from functools import partial
+
+from monitor import identity
+from monitor.accounts.openrouter import (
+    OfferedModel,
+    OpenRouterAccount,
+    host_statistics,
+    offered,
+    offered_models,
+)
+from monitor.config import Settings
+from monitor.domain import Target, TryLater
+from monitor.probing.fetch import fetch
+from monitor.rules import RULES
+from monitor.rules.cause_signs import DURING
+from monitor.rules.cause_sources import ModelStatistics
+from monitor.storage import incident_rows, provider_models
+from monitor.storage.provider_models import ModelListing
+from monitor.worker import lease_keeper
+from monitor.worker.context import WorkerContext
+
+log = logging.getLogger(__name__)
+
+PROVIDER = OpenRouterAccount.name
+EVERY = timedelta(minutes=1)  # looks whether something is due
+LIST_EVERY, STATISTICS_EVERY = timedelta(days=1), timedelta(minutes=3)
+MOST = 10  # models whose statistics are read in one run
+LONGEST_LIST = 8_388_608  # bytes; a list of several hundred models is half a megabyte
+TIMEOUT_S = 20
+PAUSE = timedelta(minutes=10)  # after a refusal that does not say how long to wait
+LEASE = timedelta(minutes=10)  # longer than a run in which every request is slow
+_RULES = tuple(name for name, rule in RULES.items() if rule.likely_cause)
+_BACKOFF = f"{PROVIDER} models"
+
+
+def enabled(settings: Settings) -> bool:
+    """Whether OpenRouter is used: its key, or an address of it, is configured."""
+    environment = settings.environment
+    url = environment.account_url(OpenRouterAccount)
+    return (
+        environment.account_key(OpenRouterAccount) is not None
+        or url != OpenRouterAccount.public_url
+    )
+
+
+def model_of(target: Target) -> str | None:
+    """The model that a target is expected to answer with."""
+    return next(iter(target.expected_models), target.model)
+
+
+async def poll(context: WorkerContext) -> int:
+    """Read what is due; returns the number of requests. One worker at a time.
+
+    Raises DatabaseUnavailable.
+    """
+    now, state = context.now(), context.state
+    targets = context.settings.targets
+    models = {model for target in targets.values() if (model := model_of(target))}
+    waits_until = state.account_backoff_until.get(_BACKOFF)
+    if not models or not enabled(context.settings) or (waits_until and now < waits_until):
+        return 0
+    async with context.database.begin() as connection:
+        if await lease_keeper.hold(context, connection, "models", keep=LEASE) is None:
+            return 0
+        new = await incident_rows.new_breaches(connection, _RULES, within=DURING)
+        read_at = await provider_models.listed_at(connection, PROVIDER)
+    began = [at for target, at in new if target in targets]
+    count = 0
+    if (
+        read_at is None
+        or not timedelta(0) <= now - read_at < LIST_EVERY
+        or any(at > read_at for at in began)
+    ):
+        count += 1
+        if not await _read_list(context, models, now):
+            return count
+    affected = dict.fromkeys(
+        model for target, _ in new if target in targets and (model := model_of(targets[target]))
+    )
+    async with context.database.begin() as connection:
+        names = await provider_models.listed_names(connection, PROVIDER)
+        due = [
+            (model, listed_as)
+            for model in affected
+            if (listed_as := names.get(model))
+            and not await provider_models.statistics_read_since(connection, model, STATISTICS_EVERY)
+        ]
+    if count or due:
+        state.windows.causes.clear()  # they are searched again
+    for model, listed_as in due[:MOST]:
+        count += 1
+        if state.leaving.is_set() or not await _read_statistics(context, model, listed_as):
+            break
+    return count
+
+
+async def _read_list(context: WorkerContext, models: Collection[str], now: datetime) -> bool:
+    """Read the list and store what it says about each model; False if the rest must wait."""
+    url = context.settings.environment.account_url(OpenRouterAccount)
+    get = partial(fetch, timeout_s=TIMEOUT_S, max_bytes=LONGEST_LIST)
+    found = await offered_models(get, at=now, base_url=url)
+    if isinstance(found, TryLater):
+        return _pause(context, found)
+    async with context.database.begin() as connection:
+        for model in sorted(models):
+            offer = offered(model, found, same=identity.same)
+            listing = _listing(model, offer)
+            if await provider_models.keep_listing(connection, PROVIDER, listing, at=now):
+                facts = {"provider": PROVIDER, "model": model, "listed_as": listing.listed_as}
+                log.info("model list changed", extra=facts)
+    return True
+
+
+def _listing(model: str, offer: OfferedModel | None) -> ModelListing:
+    if offer is None:
+        return ModelListing(model, None)
+    return ModelListing(model, offer.name, offer.expires_on, offer.rates)
+
+
+async def _read_statistics(context: WorkerContext, model: str, listed_as: str) -> bool:
+    """Read and store the statistics of one model; False if the rest must wait."""
+    environment = context.settings.environment
+    found = await host_statistics(
+        partial(fetch, timeout_s=TIMEOUT_S),
+        listed_as,
+        key=environment.account_key(OpenRouterAccount),
+        at=context.now(),
+        base_url=environment.account_url(OpenRouterAccount),
+    )
+    if isinstance(found, TryLater):
+        return _pause(context, found)
+    read = ModelStatistics(context.now(), found)
+    async with context.database.begin() as connection:
+        await provider_models.keep_statistics(connection, PROVIDER, model, read)
+    return True
+
+
+def _pause(context: WorkerContext, refused: TryLater) -> bool:
+    wait = PAUSE if refused.after_s is None else timedelta(seconds=refused.after_s)
+    context.state.account_backoff_until[_BACKOFF] = context.now() + wait
+    log.warning("models not read", extra={"provider": PROVIDER, "reason": refused.reason})
+    return False

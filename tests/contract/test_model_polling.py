@@ -1,0 +1,154 @@
+"""The provider's list and statistics of models: read when due, kept as rows, never needed."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.domain import Identity
+from monitor.storage import Database, observations
+from monitor.storage.tables import observations as table
+from monitor.worker import evaluation, model_polling
+from tests.contract.open_context import open_context, settings
+from tests.contract.provider_api import ProviderRequest, provider, reply
+from tests.e2e.worker_process import rows
+from tests.example_data import HAIKU, LLAMA, observation
+
+OTHER = {"id": "openai/gpt-4o", "pricing": {"prompt": "0.0000025", "completion": "0.00001"}}
+FREE = {"id": f"{LLAMA}:free", "pricing": {"prompt": "0", "completion": "0"}}
+OURS = {
+    "id": LLAMA, "canonical_slug": f"{LLAMA}-17b-16e-instruct", "expiration_date": "2026-12-24",
+    "pricing": {"prompt": "0.00000008", "completion": "0.0000003", "request": "0"},
+}  # fmt: skip
+LISTED = {"data": [OTHER, FREE, OURS]}
+GONE = {"data": [OTHER]}
+LISTINGS = "SELECT model, listed_as, expires_on::text, rates FROM model_listings ORDER BY id"
+CAUSE = "SELECT likely_cause, cause_owner FROM report.incidents"
+PATH = f"/models/{LLAMA}/endpoints"
+
+
+def hosts(*uptimes: Any) -> dict[str, Any]:
+    endpoints = [
+        {"provider_name": f"host {n}", "uptime_last_5m": None, "uptime_last_30m": uptime,
+         "latency_last_30m": {"p50": 410}}
+        for n, uptime in enumerate(uptimes)
+    ]  # fmt: skip
+    return {"data": {"id": LLAMA, "endpoints": endpoints}}
+
+
+def serving(lists: list[bytes], statistics: bytes) -> Any:
+    """Replies by path; the lists are used up in order."""
+
+    def served(asked: ProviderRequest) -> bytes:
+        if asked.path.endswith("/endpoints"):
+            return statistics
+        return lists.pop(0) if len(lists) > 1 else lists[0]
+
+    return served
+
+
+async def fell(database: Database, now: Any) -> None:
+    """Two rounds of fallbacks in the last minutes."""
+    seen = [
+        observation(slot=at, started_at=at, query=query, identity=Identity.FALLBACK,
+                    model_detected=HAIKU)
+        for minutes in (4, 3, 2, 1)
+        for at in [now - timedelta(minutes=minutes)]
+        for query in ("hi", "kbli")
+    ]  # fmt: skip
+    async with database.begin() as connection:
+        await observations.add(connection, seen)
+        await connection.execute(table.update().values(recorded_at=table.c.started_at))
+
+
+async def test_the_list_is_read_once_a_day_and_kept_by_change(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    async with provider(serving([reply(200, LISTED)], reply(404))) as served:
+        given = settings(tmp_path, OPENROUTER_BASE_URL=served.address)
+        async with open_context(given, database) as context:
+            assert await model_polling.poll(context) == 1
+            assert await model_polling.poll(context) == 0
+    assert [asked.path for asked in served.asked] == ["/models"]
+    assert "authorization" not in served.asked[0].headers
+    rates = {"input": "0.08", "output": "0.3", "request": "0"}
+    [(model, listed_as, expires_on, stored)] = rows(database_url, LISTINGS)
+    assert (model, listed_as, expires_on) == (LLAMA, LLAMA, "2026-12-24")
+    assert {name: float(rate) for name, rate in stored.items()} == {
+        name: float(rate) for name, rate in rates.items()
+    }
+
+
+async def test_without_openrouter_nothing_is_read(database: Database, tmp_path: Path) -> None:
+    async with open_context(settings(tmp_path), database) as context:
+        assert await model_polling.poll(context) == 0
+
+
+async def test_a_model_that_left_the_list_is_the_cause(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    replies = serving([reply(200, LISTED), reply(200, GONE)], reply(404))
+    async with provider(replies) as served:
+        given = settings(tmp_path, OPENROUTER_BASE_URL=served.address)
+        async with open_context(given, database) as context:
+            await model_polling.poll(context)
+            async with database.begin() as connection:
+                await connection.exec_driver_sql(
+                    "UPDATE model_listings SET at = now() - interval '9 h', "
+                    "checked_at = now() - interval '1 h'"
+                )
+            await fell(database, context.now())
+            await evaluation.evaluate(context)
+            assert await model_polling.poll(context) == 1
+            await evaluation.evaluate(context)
+    [(cause, owner)] = rows(database_url, CAUSE)
+    assert cause.startswith("the provider no longer lists the model")
+    assert "announced for 2026-12-24" in cause
+    assert owner == "provider"
+
+
+async def test_statistics_are_read_while_an_incident_is_new(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    replies = serving([reply(200, LISTED)], reply(200, hosts(31.5, None, 8)))
+    async with provider(replies) as served:
+        key = {"OPENROUTER_BASE_URL": served.address, "OPENROUTER_API_KEY": "canary-0815"}
+        async with open_context(settings(tmp_path, **key), database) as context:
+            await model_polling.poll(context)
+            assert [asked.path for asked in served.asked] == ["/models"]
+            await fell(database, context.now())
+            await evaluation.evaluate(context)
+            assert await model_polling.poll(context) == 2
+            assert await model_polling.poll(context) == 0, "read a moment ago"
+            await evaluation.evaluate(context)
+    assert [asked.path for asked in served.asked] == ["/models", "/models", PATH]
+    assert served.asked[-1].headers["authorization"] == "Bearer canary-0815"
+    [(cause, owner)] = rows(database_url, CAUSE)
+    assert cause.startswith("the provider's own statistics of the model: 32 % uptime at its best")
+    assert owner == "provider"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [reply(503), reply(200, {"data": []}), reply(200, {"data": [{"id": 7}]}), reply(200, b"<html>"),
+     reply(200, {"data": "none"})],
+)  # fmt: skip
+async def test_a_failure_is_harmless_and_says_nothing_of_the_models(
+    database: Database, database_url: str, tmp_path: Path, bad: bytes
+) -> None:
+    async with provider(bad) as served:
+        given = settings(tmp_path, OPENROUTER_BASE_URL=served.address)
+        async with open_context(given, database) as context:
+            assert await model_polling.poll(context) == 1
+            assert await model_polling.poll(context) == 0, "it waits"
+    assert rows(database_url, LISTINGS) == []
+
+
+async def test_a_429_pauses_as_long_as_it_says(database: Database, tmp_path: Path) -> None:
+    async with provider(reply(429, {}, headers={"Retry-After": "1800"})) as served:
+        given = settings(tmp_path, OPENROUTER_BASE_URL=served.address)
+        async with open_context(given, database) as context:
+            await model_polling.poll(context)
+            waits = context.state.account_backoff_until["openrouter models"] - context.now()
+    assert timedelta(minutes=29) < waits <= timedelta(minutes=30)
