@@ -22,6 +22,7 @@ from monitor.storage import (
     observations,
     provider_models,
 )
+from monitor.worker.model_polling import model_of
 
 KEYS = (OpenRouterAccount.name,)  # the accounts whose key is the one that the service uses
 

@@ -3,7 +3,7 @@
 All incidents begin at noon and 20 minutes, after good rounds since noon.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -79,7 +79,7 @@ def incident(
     rule: Rule | None = None,
     error: str | Sequence[str] = "",
     outcome: Outcome = Outcome.ERROR_EVENT,
-    records: Mapping[int, Sequence[ProviderAttempt]] | Sequence[ProviderAttempt] = (),
+    records: Sequence[ProviderAttempt] = (),
     fallbacks: int | None = None,
     **sources: Any,
 ) -> tuple[Verdict, CauseSources]:

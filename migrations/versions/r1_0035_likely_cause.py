@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "r1_0034"
-down_revision = "r1_0033"
+revision = "r1_0035"
+down_revision = "r1_0034"
 branch_labels = None
 depends_on = None
 
@@ -76,8 +76,7 @@ def upgrade() -> None:
         "COMMENT ON COLUMN incidents.finding IS 'the latest breach in parts: what, extent, money, "
         "cause, cause_owner, first_step, certainty'"
     )
-    _view("r1_0034")
-    op.execute((HERE / "r1_0032" / "comments.sql").read_text(encoding="utf-8"))
+    _view("r1_0035")
 
 
 def downgrade() -> None:
