@@ -8,6 +8,7 @@ from typing import ClassVar
 from monitor.domain import (
     AccountReading,
     AccountState,
+    CauseOwner,
     Finding,
     Incident,
     Severity,
@@ -80,6 +81,7 @@ class KeyRule(Rule):
                     what=f"rejects the key ({judged.detail})",
                     was=f"the key was rejected {{when}} ({judged.detail})",
                     restored="accepts the key again",
+                    cause_owner=CauseOwner.BILLING,
                     first_step="Renew the key at the provider.",
                 )
                 if not rejected:
@@ -87,6 +89,7 @@ class KeyRule(Rule):
                         what=f"no credit left ({judged.detail})",
                         was=f"no credit was left {{when}} ({judged.detail})",
                         restored="has credit again",
+                        cause_owner=CauseOwner.BILLING,
                         first_step=_ADD_CREDIT,
                     )
             case AccountState.OK:
