@@ -48,13 +48,13 @@ def serving(lists: list[bytes], statistics: bytes) -> Any:
     return served
 
 
-async def fell(database: Database, now: Any) -> None:
-    """Two rounds of fallbacks in the last minutes."""
+async def fell(database: Database, now: Any, *minutes: int) -> None:
+    """Rounds of fallbacks, so many minutes ago."""
     seen = [
         observation(slot=at, started_at=at, query=query, identity=Identity.FALLBACK,
                     model_detected=HAIKU)
-        for minutes in (4, 3, 2, 1)
-        for at in [now - timedelta(minutes=minutes)]
+        for ago in minutes
+        for at in [now - timedelta(minutes=ago)]
         for query in ("hi", "kbli")
     ]  # fmt: skip
     async with database.begin() as connection:
@@ -98,9 +98,10 @@ async def test_a_model_that_left_the_list_is_the_cause(
                     "UPDATE model_listings SET at = now() - interval '9 h', "
                     "checked_at = now() - interval '1 h'"
                 )
-            await fell(database, context.now())
+            await fell(database, context.now(), 4, 3, 2, 1)
             await evaluation.evaluate(context)
             assert await model_polling.poll(context) == 1
+            await fell(database, context.now(), 0)
             await evaluation.evaluate(context)
     [(cause, owner)] = rows(database_url, CAUSE)
     assert cause.startswith("the provider no longer lists the model")
@@ -117,10 +118,11 @@ async def test_statistics_are_read_while_an_incident_is_new(
         async with open_context(settings(tmp_path, **key), database) as context:
             await model_polling.poll(context)
             assert [asked.path for asked in served.asked] == ["/models"]
-            await fell(database, context.now())
+            await fell(database, context.now(), 4, 3, 2, 1)
             await evaluation.evaluate(context)
             assert await model_polling.poll(context) == 2
             assert await model_polling.poll(context) == 0, "read a moment ago"
+            await fell(database, context.now(), 0)
             await evaluation.evaluate(context)
     assert [asked.path for asked in served.asked] == ["/models", "/models", PATH]
     assert served.asked[-1].headers["authorization"] == "Bearer canary-0815"

@@ -293,12 +293,18 @@ def test_a_slow_provider_explains_a_slow_service() -> None:
 
 def test_the_finding_gets_cause_owner_and_first_step() -> None:
     verdict, sources = TEN["a key that expired"][1]
-    finding = explained(verdict, sources).finding
+    finding = explained(verdict, likely_cause(verdict, sources)).finding
     assert finding.cause.startswith("the key of openrouter expired")
     assert finding.cause_owner is CauseOwner.BILLING
     assert finding.first_step == FIRST_STEPS[KINDS.KEY]
-    unknown = explained(*UNKNOWN["nothing is known"])
+    unknown = explained(verdict, None)
     assert unknown.finding == replace(verdict.finding, cause_owner=CANNOT_TELL)
+
+
+def test_rows_of_a_later_time_prove_nothing_about_the_start() -> None:
+    verdict, sources = incident(accounts=[key(-3), key(2, "rejected")])
+    assert likely_cause(verdict, sources) is not None
+    assert likely_cause(verdict, replace(sources, samples=sources.samples[:6])) is None
 
 
 def test_a_cause_that_is_not_found_again_is_kept_with_its_owner() -> None:
