@@ -32,7 +32,6 @@ from monitor.worker.context import WorkerContext
 log = logging.getLogger(__name__)
 
 PROVIDER = OpenRouterAccount.name
-EVERY = timedelta(minutes=1)  # looks whether something is due
 LIST_EVERY, STATISTICS_EVERY = timedelta(days=1), timedelta(minutes=3)
 MOST = 10  # models whose statistics are read in one run
 LONGEST_LIST = 8_388_608  # bytes; a list of several hundred models is half a megabyte

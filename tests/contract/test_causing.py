@@ -175,4 +175,4 @@ async def test_refusals_are_reported_in_the_message(
                    identity=Identity.UNKNOWN, model_detected=None)  # fmt: skip
         await evaluation.evaluate(context)
     notified = rows(database_url, "SELECT notice->'finding'->>'cause' FROM outbox")
-    assert notified == [("the service is rate limiting: 6 of 14 probes got HTTP 429",)]
+    assert notified == [("the service is rate limiting: 6 of 12 probes got HTTP 429",)]
