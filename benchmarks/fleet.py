@@ -34,7 +34,7 @@ from benchmarks.truth.machine import Watch
 from monitor.domain import Query, Target
 from monitor.embedded_postgres import EmbeddedPostgres, running
 from monitor.storage.schema import migrate
-from monitor.worker.scheduler import phase
+from monitor.worker.round_schedule import phase
 
 START_S, START_TARGET_S = 60, 0.05
 CALM_S = 17  # late rounds of a start begin within 15 s

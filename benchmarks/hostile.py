@@ -186,7 +186,7 @@ def measured(mode: str, *, seconds: float, hostile: int, together: bool) -> Row:
 def lateness_s(row: Mapping[str, str], since: float) -> float | None:
     """How long after its due time a probe began; None for what was due before `since`."""
     from monitor.domain import Query, Target  # not for each of the servers
-    from monitor.worker.scheduler import phase
+    from monitor.worker.round_schedule import phase
 
     every = timedelta(seconds=GOOD_S)
     query = Query(id="hi", text="Hi")

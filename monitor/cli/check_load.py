@@ -8,7 +8,7 @@ from math import ceil
 from monitor.cli.check_details import CheckLine
 from monitor.config import Settings
 from monitor.domain import Target
-from monitor.worker.scheduler import WITHIN, phase
+from monitor.worker.round_schedule import WITHIN, phase
 
 # What one worker carries. Source: docs/scale.md#limits, measured by benchmarks/fleet.py
 PROBES_A_MINUTE = 1000

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -27,6 +28,7 @@ from monitor.worker.reload import counters
 from monitor.worker.scheduler import Worker
 from monitor.worker.status_pages import StatusPages
 
+OTHER_FILES = 256  # that a worker may have open besides the connections of its probes
 SCHEMA_WAIT_S = 120  # a release command may still be migrating
 
 log = logging.getLogger(__name__)
@@ -38,10 +40,19 @@ def run(log_format: str | None = None) -> None:
     `log_format`: `text` or `json`; None: text if standard error is a terminal.
     """
     settings = configuration()
+    _allow_files(2 * settings.file.probes.max_concurrent + OTHER_FILES)
     people = sys.stderr.isatty() if log_format is None else log_format == "text"
     startup.begin(settings.environment.log_level, settings.secrets, people=people)
     with database_url(settings) as url:
         run_async(work(settings, url))
+
+
+def _allow_files(count: int) -> None:
+    """Raise the limit of open files, as far as we may: every probe has a connection."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if resource.RLIM_INFINITY != soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def run_async(main: Coroutine[Any, Any, None]) -> None:

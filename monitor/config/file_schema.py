@@ -156,6 +156,13 @@ class ProbesSection(Section):
         "report that once, and go on the next day",
     )
     max_per_day: int = Field(20_000, gt=0, description="the same for their number")
+    max_concurrent: int = Field(
+        1_000,
+        gt=0,
+        le=10_000,
+        description="rounds that one worker probes at a time. What is due beyond that waits, and "
+        "is recorded as missed if the next round of its target is due before there is room",
+    )
     thin_out: bool = Field(
         True,
         description="leave rounds out while a fallback is open and expensive: "

@@ -17,6 +17,7 @@ from monitor.identity.self_identification.detector import (
     prepare,
     self_claims,
     self_id_history,
+    self_id_history_of,
 )
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "same",
     "self_claims",
     "self_id_history",
+    "self_id_history_of",
 ]

@@ -2,32 +2,38 @@
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from pydantic import TypeAdapter
-from sqlalchemy import ScalarSelect, delete, func, literal, select, text, update
+from sqlalchemy import ScalarSelect, delete, func, literal, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.domain import Claim, Outcome, Query
+from monitor.domain import Claim, Query
 from monitor.identity.fingerprint.features import AnswerText, language
 from monitor.identity.learning import MOST_CAPTURED, AnswerCount
 from monitor.identity.token_counts.comparison import Fitted
 from monitor.identity.token_counts.counts import LEAST, TokenCount, recounted, shape
 from monitor.redaction import storable
-from monitor.storage.fingerprints import (
-    BaselineEpoch,
-    identity_answers,
-    identity_epochs,
-    identity_tokenizers,
-)
-from monitor.storage.tables import observations
+from monitor.storage.fingerprints import BaselineEpoch
+from monitor.storage.identity_tables import identity_answers, identity_epochs, identity_tokenizers
 
 
 def prompt(query: Query) -> str:
     """A hash of a canned query's text: answers to an earlier text do not count."""
     return hashlib.sha256(query.text.encode()).hexdigest()
+
+
+class NewAnswer(NamedTuple):
+    """An answer to store. `model` None: held until its model is known."""
+
+    epoch: BaselineEpoch
+    query: Query
+    answer: AnswerText
+    model: str | None
+    verified_by: str | None
 
 
 async def add(
@@ -39,35 +45,52 @@ async def add(
     model: str | None,
     verified_by: str | None,
 ) -> None:
-    """Store answers, the latest `MOST_CAPTURED` of a model and query. `model` None: held."""
-    if not answers:
+    """Store answers of one model to one query."""
+    new = [NewAnswer(epoch, query, answer, model, verified_by) for answer in answers]
+    await add_each(connection, new)
+
+
+async def add_each(connection: AsyncConnection, new: Sequence[NewAnswer]) -> None:
+    """Store answers; the latest `MOST_CAPTURED` of each model and query are kept."""
+    if not new:
         return
     rows: list[dict[str, object]] = [
         {
-            "target": epoch.target,
-            "epoch": epoch.number,
-            "model": model,
-            "query": query.id,
-            "prompt_sha256": prompt(query),
-            "text": storable(answer.text),
+            "target": one.epoch.target,
+            "epoch": one.epoch.number,
+            "model": one.model,
+            "query": one.query.id,
+            "prompt_sha256": prompt(one.query),
+            "text": storable(one.answer.text),
             "chunk_lengths": [],  # nothing is judged by them
-            "tokens": answer.tokens,
-            "verified_by": verified_by,
+            "tokens": one.answer.tokens,
+            "verified_by": one.verified_by,
         }
-        for answer in answers
+        for one in new
     ]
     await connection.execute(insert(identity_answers), rows)
-    table = identity_answers.c
-    of = (
-        table.target == epoch.target,
-        table.epoch == epoch.number,
-        table.query == query.id,
-        table.model.is_not_distinct_from(model),
+    groups = {(one.epoch.target, one.epoch.number, one.model, one.query.id) for one in new}
+    columns = zip(*groups, strict=True)
+    values = dict(zip(("targets", "epochs", "models", "queries"), map(list, columns), strict=True))
+    await connection.execute(_TRIM, values | {"most": MOST_CAPTURED})
+
+
+_TRIM = text("""
+    DELETE FROM identity_answers WHERE id IN (
+        SELECT id FROM (
+            SELECT a.id, row_number() OVER (
+                PARTITION BY a.target, a.epoch, a.model, a.query ORDER BY a.id DESC
+            ) AS nth
+            FROM unnest(
+                CAST(:targets AS text[]), CAST(:epochs AS integer[]), CAST(:models AS text[]),
+                CAST(:queries AS text[])
+            ) AS given (target, epoch, model, query)
+            JOIN identity_answers AS a ON a.target = given.target AND a.epoch = given.epoch
+                AND a.query = given.query AND a.model IS NOT DISTINCT FROM given.model
+        ) AS counted
+        WHERE nth > :most
     )
-    kept = select(table.id).where(*of).order_by(table.id.desc()).limit(MOST_CAPTURED)
-    await connection.execute(
-        delete(identity_answers).where(*of, table.id.not_in(kept.scalar_subquery()))
-    )
+""")
 
 
 async def answers(
@@ -106,14 +129,47 @@ async def held(connection: AsyncConnection, epoch: BaselineEpoch) -> list[Answer
 
 async def counts(connection: AsyncConnection, epoch: BaselineEpoch) -> Sequence[AnswerCount]:
     """How many answers are stored in an epoch, by model and query."""
+    found = await captured(connection, [epoch])
+    return found[epoch.target].counts if epoch.target in found else ()
+
+
+@dataclass(slots=True)
+class CapturedSoFar:
+    """The answers stored in one epoch.
+
+    `newest`: the id of the newest one whose token count is usable, which changes whenever
+    `confirmed` would find others; 0: there is none.
+    """
+
+    counts: list[AnswerCount] = field(default_factory=list)
+    newest: int = 0
+
+
+async def captured(
+    connection: AsyncConnection, epochs: Iterable[BaselineEpoch]
+) -> Mapping[str, CapturedSoFar]:
+    """What is stored in these epochs, by target; targets without answers are left out."""
     table = identity_answers.c
+    usable = func.max(table.id).filter(table.model.is_not(None), table.tokens >= LEAST)
     counted = (
-        select(table.model, table.query, func.count(), func.max(table.captured_at))
-        .where(table.target == epoch.target, table.epoch == epoch.number)
-        .group_by(table.model, table.query)
+        select(
+            table.target,
+            table.model,
+            table.query,
+            func.count(),
+            func.max(table.captured_at),
+            func.coalesce(usable, 0),
+        )
+        .where(tuple_(table.target, table.epoch).in_([(one.target, one.number) for one in epochs]))
+        .group_by(table.target, table.model, table.query)
         .order_by(table.model.nulls_last(), table.query)
     )
-    return [AnswerCount(*row) for row in await connection.execute(counted)]
+    found: dict[str, CapturedSoFar] = {}
+    for target, model, query, count, latest_at, newest in await connection.execute(counted):
+        of = found.setdefault(target, CapturedSoFar())
+        of.counts.append(AnswerCount(model, query, count, latest_at))
+        of.newest = max(of.newest, newest)
+    return found
 
 
 async def adopt(connection: AsyncConnection, old: BaselineEpoch, new: BaselineEpoch) -> int:
@@ -162,7 +218,6 @@ async def release(connection: AsyncConnection, epoch: BaselineEpoch) -> None:
 
 _CLAIMS: TypeAdapter[tuple[Claim, ...]] = TypeAdapter(tuple[Claim, ...])
 FRESH = timedelta(hours=6)  # older answers are not combined with current ones
-_COUNTED = [{"kind": "accounting"}]
 
 
 async def confirmed(
@@ -191,47 +246,48 @@ def _in_force(target: str) -> ScalarSelect[int]:
     return numbers.where(table.target == target, table.reverted_at.is_(None)).scalar_subquery()
 
 
-async def newest(connection: AsyncConnection, target: str) -> tuple[int, int]:
-    """What changes whenever `confirmed` would find others: its epoch, and its newest row."""
-    table = identity_answers.c
-    latest = (
-        select(table.epoch, func.max(table.id))
-        .where(table.target == target, table.epoch == _in_force(target))
-        .where(table.model.is_not(None), table.tokens >= LEAST)
-        .group_by(table.epoch)
-    )
-    row = (await connection.execute(latest)).one_or_none()
-    return (row[0], row[1]) if row else (0, 0)
-
-
 async def before(
-    connection: AsyncConnection, target: str, *, at: datetime, most: int
-) -> Sequence[TokenCount]:
-    """The counts of the answers before an instant, newest first."""
-    table = observations.c
-    latest = (
-        select(table.query, table.claims)
-        .where(table.target == target, table.started_at < at, table.started_at >= at - FRESH)
-        .where(table.outcome == Outcome.ANSWERED.value, table.origin != "manual")
-        .where(table.claims.contains(_COUNTED))
-        .order_by(table.started_at.desc())
-        .limit(most)
-    )
-    rows = await connection.execute(latest)
-    counts = (recounted(_CLAIMS.validate_python(row.claims), row.query) for row in rows)
-    return [count for count in counts if count]
+    connection: AsyncConnection, targets: Collection[str], *, at: datetime, most: int
+) -> Mapping[str, Sequence[TokenCount]]:
+    """The counts of each target's answers before an instant, newest first."""
+    values = {"targets": list(targets), "at": at, "since": at - FRESH, "most": most}
+    found: dict[str, list[TokenCount]] = {target: [] for target in targets}
+    for target, query, claims in await connection.execute(_BEFORE, values):
+        count = recounted(_CLAIMS.validate_python(claims), query)
+        if count is not None:
+            found[target].append(count)
+    return found
 
 
-async def seen_to_fit(connection: AsyncConnection, target: str) -> frozenset[Fitted]:
-    """Models whose tokenizer once fitted this target's counts, and for which query."""
+_BEFORE = text("""
+    SELECT given.target, latest.query, latest.claims
+    FROM unnest(CAST(:targets AS text[])) AS given (target) CROSS JOIN LATERAL (
+        SELECT o.query,
+            jsonb_path_query_array(o.claims, '$[*] ? (@.kind == "accounting")') AS claims
+        FROM observations AS o
+        WHERE o.target = given.target AND o.started_at < :at AND o.started_at >= :since
+            AND o.outcome = 'answered' AND o.origin <> 'manual'
+            AND o.claims @> '[{"kind": "accounting"}]'
+        ORDER BY o.started_at DESC LIMIT :most
+    ) AS latest
+""")
+
+
+async def seen_to_fit(
+    connection: AsyncConnection, targets: Collection[str]
+) -> Mapping[str, frozenset[Fitted]]:
+    """Models whose tokenizer once fitted each target's counts, and for which query."""
     table = identity_tokenizers.c
-    found = select(table.model, table.query).where(table.target == target)
-    return frozenset((row.model, row.query) for row in await connection.execute(found))
+    found = select(table.target, table.model, table.query).where(table.target.in_(targets))
+    fitted: dict[str, set[Fitted]] = {target: set() for target in targets}
+    for row in await connection.execute(found):
+        fitted[row.target].add((row.model, row.query))
+    return {target: frozenset(of) for target, of in fitted.items()}
 
 
-async def fits(connection: AsyncConnection, target: str, found: Iterable[Fitted]) -> None:
-    """Record for which queries these models' tokenizers fit. Safe to repeat."""
-    rows = [{"target": target, "model": model, "query": query} for model, query in found]
+async def fits(connection: AsyncConnection, found: Iterable[tuple[str, Fitted]]) -> None:
+    """Record which models' tokenizers fit, and for which target and query. Safe to repeat."""
+    rows = [{"target": target, "model": of[0], "query": of[1]} for target, of in sorted(found)]
     if rows:
         await connection.execute(insert(identity_tokenizers).on_conflict_do_nothing(), rows)
 

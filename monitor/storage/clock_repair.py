@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.storage.fingerprints import (
+from monitor.storage.identity_tables import (
     identity_answers,
     identity_epochs,
     identity_profiles,

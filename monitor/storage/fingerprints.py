@@ -1,202 +1,26 @@
-"""The tables of fingerprints: baselines by epoch, what was learned, what is suspected.
+"""Fingerprints in the database: epochs, tracker state, findings."""
 
-Comments on columns are part of the product: people write SQL against these names.
-"""
-
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    CheckConstraint,
-    Column,
-    Double,
-    ForeignKeyConstraint,
-    Identity,
-    Index,
-    Integer,
-    PrimaryKeyConstraint,
-    SmallInteger,
-    Table,
-    Text,
-    Uuid,
-    func,
-    select,
-    text,
-    update,
-)
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy import func, select, text, update
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.identity.fingerprint.features import VERSION
 from monitor.identity.fingerprint.match import StyleMatch
 from monitor.identity.fingerprint.profile import ENOUGH_ANSWERS, StyleProfile
 from monitor.identity.fingerprint.tracker import TrackerState
-from monitor.storage.tables import INSTANT, metadata
-
-identity_epochs = Table(
-    "identity_epochs",
-    metadata,
-    Column("target", Text, nullable=False),
-    Column("epoch", Integer, nullable=False, comment="number of the baseline, from 1"),
-    Column("model", Text, nullable=False, comment="model whose writing style is the baseline"),
-    Column(
-        "verified_by",
-        Text,
-        nullable=False,
-        comment="how the model was confirmed: operator, disclosure or receipt",
-    ),
-    Column("note", Text, nullable=False, server_default="", comment="reason that a person gave"),
-    Column("began_at", INSTANT, nullable=False, server_default=func.now()),
-    Column(
-        "reverted_at",
-        INSTANT,
-        comment="when a person put an earlier epoch in force again; NULL: not reverted",
-    ),
-    PrimaryKeyConstraint("target", "epoch"),
-    CheckConstraint("verified_by IN ('operator', 'disclosure', 'receipt')", "verified_by"),
-    comment="baselines of a target; the highest epoch that is not reverted is in force",
+from monitor.storage.identity_tables import (
+    identity_epochs,
+    identity_evidence,
+    identity_profiles,
+    identity_states,
 )
-
-identity_answers = Table(
-    "identity_answers",
-    metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("target", Text, nullable=False),
-    Column("epoch", Integer, nullable=False),
-    Column("model", Text, comment="model of the answer; NULL: held until a person assigns it"),
-    Column("query", Text, nullable=False, comment="id of the canned query"),
-    Column("prompt_sha256", Text, nullable=False, comment="SHA-256 of the canned query's text"),
-    Column("text", Text, nullable=False, comment="the answer without our secrets"),
-    Column(
-        "chunk_lengths",
-        ARRAY(Integer),
-        nullable=False,
-        comment="characters of each delta; empty: not known",
-    ),
-    Column(
-        "tokens", Integer, comment="answer tokens as the service counted them; NULL: not stated"
-    ),
-    Column("verified_by", Text, comment="operator, disclosure or receipt; NULL while held"),
-    Column("captured_at", INSTANT, nullable=False, server_default=func.clock_timestamp()),
-    ForeignKeyConstraint(
-        ["target", "epoch"], ["identity_epochs.target", "identity_epochs.epoch"], ondelete="CASCADE"
-    ),
-    CheckConstraint("(model IS NULL) = (verified_by IS NULL)", "model_has_verifier"),
-    CheckConstraint("tokens > 0", "tokens"),
-    Index("ix_identity_answers_of", "target", "epoch", "model", "query", "captured_at"),
-    comment="answers from which fingerprints are learnt",
-)
-
-identity_profiles = Table(
-    "identity_profiles",
-    metadata,
-    Column("target", Text, nullable=False),
-    Column("epoch", Integer, nullable=False),
-    Column(
-        "fallback",
-        Text,
-        nullable=False,
-        comment="model that is distinguished from the baseline's model",
-    ),
-    Column("feature_version", SmallInteger, nullable=False),
-    Column("answers", Integer, nullable=False, comment="number of answers of the baseline"),
-    Column(
-        "fallback_answers", Integer, nullable=False, comment="number of answers of the fallback"
-    ),
-    Column(
-        "separability",
-        Double,
-        comment="accuracy on held-out answers: 0.5 is chance, 1 is perfect; NULL: not measured",
-    ),
-    Column(
-        "refusal",
-        Text,
-        comment="why the fallback cannot be named by its writing style; NULL: it can",
-    ),
-    Column("learnt_at", INSTANT, nullable=False, server_default=func.now()),
-    PrimaryKeyConstraint("target", "epoch", "fallback"),
-    ForeignKeyConstraint(
-        ["target", "epoch"], ["identity_epochs.target", "identity_epochs.epoch"], ondelete="CASCADE"
-    ),
-    CheckConstraint("separability BETWEEN 0 AND 1", "separability"),
-    comment="how well each fallback can be distinguished from the baseline",
-)
-
-identity_states = Table(
-    "identity_states",
-    metadata,
-    Column("target", Text, primary_key=True),
-    Column("epoch", Integer, nullable=False),
-    Column(
-        "learnt_until",
-        INSTANT,
-        nullable=False,
-        comment="the fingerprints in force are learnt from answers captured up to this time",
-    ),
-    Column("state", JSONB, nullable=False, comment="current suspicion and its evidence"),
-    Column("updated_at", INSTANT, nullable=False, server_default=func.now()),
-    ForeignKeyConstraint(
-        ["target", "epoch"], ["identity_epochs.target", "identity_epochs.epoch"], ondelete="CASCADE"
-    ),
-    comment=(
-        "state of the fingerprint tracker of each target, so that a restart "
-        "loses nothing and counts nothing twice"
-    ),
-)
-
-identity_tokenizers = Table(
-    "identity_tokenizers",
-    metadata,
-    Column("target", Text, nullable=False),
-    Column("model", Text, nullable=False, comment="model with this tokenizer"),
-    Column(
-        "seen_to_fit_at",
-        INSTANT,
-        nullable=False,
-        server_default=func.now(),
-        comment="when the target's token counts first matched this tokenizer",
-    ),
-    Column("query", Text, nullable=False, comment="id of the canned query"),
-    PrimaryKeyConstraint("target", "model", "query"),
-    comment=(
-        "tokenizers that matched a target's token counts; only for these can a mismatch be reported"
-    ),
-)
-
-identity_evidence = Table(
-    "identity_evidence",
-    metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("target", Text, nullable=False),
-    Column("epoch", Integer, nullable=False),
-    Column("at", INSTANT, nullable=False, comment="start of the probe that changed the judgement"),
-    Column("observation", Uuid, nullable=False, comment="that probe"),
-    Column(
-        "identity", Text, nullable=False, comment="judgement by writing style alone from here on"
-    ),
-    Column("model", Text, comment="model by writing style; NULL: not identified"),
-    Column("confidence", Double, nullable=False),
-    Column("since", INSTANT, comment="when the suspicion began; NULL: none"),
-    Column("reason", Text, nullable=False, comment="reason of the judgement, one sentence"),
-    Column(
-        "evidence",
-        JSONB,
-        nullable=False,
-        comment="list of {kind, claim, nats, detail}; nats: log-odds, above 0 for a fallback",
-    ),
-    CheckConstraint("confidence BETWEEN 0 AND 1", "confidence"),
-    Index("ix_identity_evidence_target_at", "target", "at"),
-    comment="one row per change of the judgement by writing style, with its evidence",
-)
-
-
-# Fingerprints in the database: epochs, tracker state, findings.
-
 
 _OPERATOR = "operator"
 _CAPTURE = timedelta(hours=1)  # the answers of one capture are within it
@@ -344,49 +168,83 @@ _CAPTURED = text("""
 async def state(
     connection: AsyncConnection, target: str, *, lock: bool = False
 ) -> BaselineState | None:
-    """The tracker state in the current epoch; None without any baseline.
+    """The tracker state in the current epoch; None without any baseline. `lock`: see `states`."""
+    return (await states(connection, [target], lock=lock)).get(target)
 
-    With `lock` no other session changes it until the transaction ends.
+
+async def states(
+    connection: AsyncConnection, targets: Collection[str], *, lock: bool = False
+) -> dict[str, BaselineState]:
+    """The tracker state of each target that has a baseline, in its current epoch.
+
+    With `lock` no other session changes them until the transaction ends.
     """
-    found = await epochs(connection, target)
-    if not found:
-        return None
-    table = identity_states.c
-    row = select(table.learnt_until, table.state).where(
-        table.target == target, table.epoch == found[0].number
+    epoch, kept = identity_epochs.c, identity_states.c
+    in_force = (
+        select(identity_epochs)
+        .ext(distinct_on(epoch.target))
+        .where(epoch.target.in_(targets), epoch.reverted_at.is_(None))
+        .order_by(epoch.target, epoch.epoch.desc())
     )
-    kept = (await connection.execute(row.with_for_update() if lock else row)).one_or_none()
-    if kept is None:
-        return BaselineState(found[0], None, None)
-    current = kept.state["version"] == VERSION
-    return BaselineState(
-        found[0], kept.learnt_until, TrackerState.from_json(kept.state) if current else None
+    epochs = [_epoch(row) for row in (await connection.execute(in_force)).mappings()]
+    if not epochs:
+        return {}
+    # The order of the key: two workers never wait for each other in a circle.
+    rows = select(kept.target, kept.epoch, kept.learnt_until, kept.state).where(
+        kept.target.in_([one.target for one in epochs])
     )
-
-
-async def keep(
-    connection: AsyncConnection, target: str, track: TrackerState, *, learnt_until: datetime
-) -> None:
-    """Store the tracker state."""
-    row = {
-        "target": target,
-        "epoch": track.epoch,
-        "learnt_until": learnt_until,
-        "state": track.to_json(),
+    rows = rows.order_by(kept.target)
+    stored = {
+        (row.target, row.epoch): row
+        for row in await connection.execute(rows.with_for_update() if lock else rows)
     }
-    new = insert(identity_states).values(row)
-    changes = {name: new.excluded[name] for name in ("epoch", "learnt_until", "state")}
-    await connection.execute(
-        new.on_conflict_do_update(
-            index_elements=["target"], set_=changes | {"updated_at": func.now()}
-        )
+    return {one.target: _state(one, stored.get((one.target, one.number))) for one in epochs}
+
+
+def _state(epoch: BaselineEpoch, row: Any | None) -> BaselineState:
+    if row is None:
+        return BaselineState(epoch, None, None)
+    current = row.state["version"] == VERSION
+    return BaselineState(
+        epoch, row.learnt_until, TrackerState.from_json(row.state) if current else None
     )
+
+
+class KeptState(NamedTuple):
+    """The tracker state of a target, as it is to be stored."""
+
+    target: str
+    track: TrackerState
+    learnt_until: datetime
+
+
+async def keep(connection: AsyncConnection, new: Iterable[KeptState]) -> None:
+    """Store tracker states, at most one of each target."""
+    rows = [
+        {
+            "target": one.target,
+            "epoch": one.track.epoch,
+            "learnt_until": one.learnt_until,
+            "state": one.track.to_json(),
+        }
+        for one in sorted(new, key=attrgetter("target"))
+    ]
+    if rows:
+        await connection.execute(_KEEP, rows)
+
+
+_NEW_STATE = insert(identity_states)
+_KEEP = _NEW_STATE.on_conflict_do_update(
+    index_elements=["target"],
+    set_={name: _NEW_STATE.excluded[name] for name in ("epoch", "learnt_until", "state")}
+    | {"updated_at": func.now()},
+)
 
 
 async def restart(connection: AsyncConnection, epoch: BaselineEpoch) -> None:
     """Restart tracking with fingerprints learned from all captured answers."""
     now: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
-    await keep(connection, epoch.target, TrackerState(epoch=epoch.number), learnt_until=now)
+    await keep(connection, [KeptState(epoch.target, TrackerState(epoch=epoch.number), now)])
 
 
 async def learnt(

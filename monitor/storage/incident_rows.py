@@ -1,6 +1,6 @@
 """Incidents as rows: what stands open, what stood last, and what each step made of it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -35,6 +35,15 @@ async def latest_incidents(connection: AsyncConnection) -> tuple[Incident, ...]:
     )
     rows = (await connection.execute(latest)).mappings()
     return tuple(sorted((_incident(row) for row in rows), key=lambda i: i.number or 0))
+
+
+async def open_scopes(connection: AsyncConnection, rules: Collection[str]) -> set[str]:
+    """The targets with an open incident of one of these rules, but not of a single query."""
+    table = incidents.c
+    found = select(table.target).where(
+        table.rule.in_(rules), table.resolved_at.is_(None), table.query == ""
+    )
+    return set(await connection.scalars(found))
 
 
 async def history(

@@ -1,68 +1,100 @@
 """Which worker does what: claimed rounds, and leases that one worker holds."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, bindparam, func, select, text, update
-from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT, insert
+from sqlalchemy import Engine, bindparam, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.storage.engine import sql_file
-from monitor.storage.tables import incidents, leases, slots
+from monitor.storage.tables import incidents, leases
 
-# Slots: the worker that inserts the row of a round runs the round.
+# Slots: the worker that inserts the row of a round runs the round. Rows are written in batches,
+# always in the order of their key, so that two workers never wait for each other in a circle.
+
+
+class RoundSlot(NamedTuple):
+    """A round of a target, by the time it is scheduled for."""
+
+    target: str
+    slot: datetime
+
+
+class RoundEnd(NamedTuple):
+    """The end of a round. `missed` None: it was probed completely."""
+
+    target: str
+    slot: datetime
+    missed: str | None = None
 
 
 async def claim(
-    connection: AsyncConnection, target: str, region: str, slot: datetime, worker: str
-) -> bool:
-    """True if this worker is to probe the round, False if another one does or did."""
-    row = {"target": target, "region": region, "slot": slot, "worker": worker}
-    statement = insert(slots).values(row).on_conflict_do_nothing().returning(slots.c.slot)
-    return await connection.scalar(statement) is not None
+    connection: AsyncConnection, rounds: Iterable[RoundSlot], *, region: str, worker: str
+) -> set[RoundSlot]:
+    """The rounds that this worker is to probe; another one does or did the rest."""
+    wanted = sorted(set(rounds))
+    values = {"region": region, "worker": worker, **_columns(wanted)}
+    return {RoundSlot(*row) for row in await connection.execute(_CLAIM, values)}
 
 
 async def miss(
-    connection: AsyncConnection,
-    target: str,
-    region: str,
-    slot: datetime,
-    *,
-    worker: str,
-    reason: str,
-) -> bool:
-    """Record an unclaimed slot as missed.
+    connection: AsyncConnection, rounds: Iterable[RoundEnd], *, region: str, worker: str
+) -> list[RoundEnd]:
+    """Record unclaimed slots as missed; returns those that were recorded.
 
-    False if another worker did, or if the target has no earlier slot: then it was not monitored.
+    Not recorded: slots that another worker claimed, and those of a target that has no earlier slot,
+    because it was not monitored then.
     """
-    earlier = select(slots.c.slot).where(
-        slots.c.target == target, slots.c.region == region, slots.c.slot < slot
-    )
-    if await connection.scalar(earlier.limit(1)) is None:
-        return False
-    if not await claim(connection, target, region, slot, worker):
-        return False
-    await finish(connection, target, region, slot, missed=reason)
-    return True
+    given = sorted(set(rounds))
+    values = {"region": region, "worker": worker, **_columns(given)}
+    values["missed"] = [one.missed for one in given]
+    return [RoundEnd(*row) for row in await connection.execute(_MISS, values)]
 
 
 async def finish(
-    connection: AsyncConnection,
-    target: str,
-    region: str,
-    slot: datetime,
-    *,
-    missed: str | None = None,
+    connection: AsyncConnection, rounds: Iterable[RoundEnd], *, region: str, worker: str
 ) -> None:
-    """Mark the round as probed, or record why it was not."""
-    await connection.execute(
-        update(slots)
-        .where(slots.c.target == target, slots.c.region == region, slots.c.slot == slot)
-        .values(finished_at=func.now(), missed=missed)
-    )
+    """Mark this worker's rounds as probed, or record why they were not.
+
+    Rounds that were probed while the database was unavailable get their row now, unless another
+    worker claimed them.
+    """
+    ends = {(end.target, end.slot): end for end in rounds}
+    if given := [ends[key] for key in sorted(ends)]:
+        values = {"region": region, "worker": worker, **_columns(given)}
+        await connection.execute(_FINISH, values | {"missed": [one.missed for one in given]})
+
+
+def _columns(rounds: Sequence[RoundSlot | RoundEnd]) -> dict[str, Any]:
+    return {"targets": [one.target for one in rounds], "slots": [one.slot for one in rounds]}
+
+
+_GIVEN = "unnest(CAST(:targets AS text[]), CAST(:slots AS timestamptz[])"
+_CLAIM = text(f"""
+    INSERT INTO slots (target, region, slot, worker)
+    SELECT target, :region, slot, :worker FROM {_GIVEN}) AS given (target, slot)
+    ON CONFLICT DO NOTHING RETURNING target, slot
+""")  # noqa: S608  constants of ours, here and below
+_MISS = text(f"""
+    INSERT INTO slots (target, region, slot, worker, finished_at, missed)
+    SELECT target, :region, slot, :worker, now(), missed
+    FROM {_GIVEN}, CAST(:missed AS text[])) AS given (target, slot, missed)
+    WHERE EXISTS (SELECT FROM slots AS s
+        WHERE s.target = given.target AND s.region = :region AND s.slot < given.slot)
+    ON CONFLICT DO NOTHING RETURNING target, slot, missed
+""")  # noqa: S608
+_FINISH = text(f"""
+    INSERT INTO slots AS s (target, region, slot, worker, finished_at, missed)
+    SELECT target, :region, slot, :worker, now(), missed
+    FROM {_GIVEN}, CAST(:missed AS text[])) AS given (target, slot, missed)
+    ON CONFLICT (target, region, slot) DO UPDATE
+    SET finished_at = excluded.finished_at, missed = excluded.missed
+    WHERE s.worker = excluded.worker
+""")  # noqa: S608
 
 
 # Our own state: rounds by their slots, the last evaluation, open incidents.
@@ -81,16 +113,19 @@ class ClaimedRound(NamedTuple):
 
 
 async def rounds(
-    connection: AsyncConnection, target: str, region: str, *, at: Sequence[datetime]
-) -> Sequence[ClaimedRound]:
-    """The rounds of these slots that any worker claimed, oldest first."""
-    table = slots.c
-    found = (
-        select(table.slot, table.worker, table.finished_at.is_not(None), table.missed)
-        .where(table.target == target, table.region == region, table.slot.in_(at))
-        .order_by(table.slot)
-    )
-    return [ClaimedRound(*row) for row in await connection.execute(found)]
+    connection: AsyncConnection, wanted: Iterable[RoundSlot], *, region: str
+) -> Mapping[RoundSlot, ClaimedRound]:
+    """Those of these rounds that any worker claimed."""
+    values = {"region": region, **_columns(sorted(set(wanted)))}
+    rows = (await connection.execute(_ROUNDS, values)).all()
+    return {RoundSlot(row.target, row.slot): ClaimedRound(*row[1:]) for row in rows}
+
+
+_ROUNDS = text(f"""
+    SELECT s.target, s.slot, s.worker, s.finished_at IS NOT NULL, s.missed
+    FROM {_GIVEN}) AS given (target, slot)
+    JOIN slots AS s ON s.target = given.target AND s.region = :region AND s.slot = given.slot
+""")  # noqa: S608
 
 
 async def evaluated(connection: AsyncConnection) -> bool:

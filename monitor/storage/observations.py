@@ -212,30 +212,47 @@ async def page(
     return [(row["target"], sample_of(row)) for row in rows]
 
 
-async def direct_answers(
+async def self_claims(
     connection: AsyncConnection,
-    target: str,
-    queries: Collection[str],
+    asked: Mapping[str, Collection[str]],
     *,
     until: datetime,
     most: int = 100,
-) -> Sequence[tuple[Evidence, ...]]:
-    """The evidence of the latest answers to direct identity queries, newest first.
+) -> Mapping[str, Sequence[frozenset[str]]]:
+    """What the latest answers to direct identity queries claimed, by target, newest first.
 
-    `until` is now.
+    `asked`: the queries by target. `until` is now. Answers that claimed nothing are left out.
     """
-    table = observations.c
-    latest = (
-        select(table.evidence)
-        .where(table.target == target, table.query.in_(queries), table.origin != "manual")
-        .where(
-            table.outcome == Outcome.ANSWERED.value, table.started_at <= until + PARTITIONS_AHEAD
-        )
-        .order_by(table.started_at.desc())
-        .limit(most)
+    pairs = [(target, query) for target, queries in asked.items() for query in queries]
+    if not pairs:
+        return {}
+    values = {
+        "targets": [target for target, _ in pairs],
+        "queries": [query for _, query in pairs],
+        "until": until + PARTITIONS_AHEAD,
+        "most": most,
+    }
+    found: dict[str, list[frozenset[str]]] = {}
+    for target, claims in await connection.execute(_SELF_CLAIMS, values):
+        if claims:
+            found.setdefault(target, []).append(frozenset(claims))
+    return found
+
+
+_SELF_CLAIMS = text("""
+    WITH asked AS (
+        SELECT target, array_agg(query) AS queries
+        FROM unnest(CAST(:targets AS text[]), CAST(:queries AS text[])) AS pair (target, query)
+        GROUP BY target
     )
-    found = await connection.scalars(latest)
-    return [tuple(_EVIDENCE.validate_python(item) for item in items) for items in found]
+    SELECT asked.target, latest.claims FROM asked CROSS JOIN LATERAL (
+        SELECT jsonb_path_query_array(o.evidence, '$[*] ? (@.kind == "self").claim') AS claims
+        FROM observations AS o
+        WHERE o.target = asked.target AND o.query = ANY(asked.queries) AND o.origin <> 'manual'
+            AND o.outcome = 'answered' AND o.started_at <= :until
+        ORDER BY o.started_at DESC LIMIT :most
+    ) AS latest
+""")
 
 
 async def hosts(connection: AsyncConnection, target: str, *, most: int = 50) -> Sequence[str]:

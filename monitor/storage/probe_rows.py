@@ -1,19 +1,21 @@
-"""One read before a probe, and one transaction after it.
+"""One read before the probes of a batch, and one transaction after them.
 
-The read loads everything that judging the answer and the budget need. The transaction stores the
-observation together with what was learned from it: no answer is counted twice or forgotten.
+The read loads everything that judging the answers needs. The transaction stores the
+observations together with what was learned from them: no answer is counted twice or forgotten.
+Both take the same number of statements whatever the number of targets.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.domain import Evidence, Observation, Target
+from monitor.domain import Observation, Target
 from monitor.identity.fingerprint.features import AnswerText
 from monitor.identity.fingerprint.tracker import TrackerState
 from monitor.identity.learning import (
@@ -25,10 +27,11 @@ from monitor.identity.learning import (
 )
 from monitor.identity.token_counts.comparison import REMEMBERED, CountsKey, Fitted
 from monitor.identity.token_counts.counts import TokenCount
-from monitor.storage import baseline_answers, fingerprints, observations, spend_rows
+from monitor.storage import baseline_answers, fingerprints, leases, observations
+from monitor.storage.baseline_answers import CapturedSoFar, NewAnswer
 from monitor.storage.engine import Database
-from monitor.storage.fingerprints import BaselineEpoch, BaselineState
-from monitor.storage.spend_rows import ProbesSpent
+from monitor.storage.fingerprints import BaselineEpoch, BaselineState, KeptState
+from monitor.storage.leases import RoundEnd
 
 log = logging.getLogger(__name__)
 
@@ -54,16 +57,15 @@ class StoredBaseline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredBefore:
-    """What the database knows before a probe.
+    """What the database knows about a target before a probe.
 
-    `direct`: the evidence of answers to direct identity queries, newest first. `counts`: token
-    counts of earlier answers, newest first. `confirmed`: token counts of captured answers, by
-    model; None: those in memory are still valid. `hosts`: recent hosts of the expected model; empty
-    unless something is suspected.
+    `direct`: what answers to direct identity queries claimed, newest first. `counts`: token counts
+    of earlier answers, newest first. `confirmed`: token counts of captured answers, by model; None:
+    those in memory are still valid. `hosts`: recent hosts of the expected model; empty unless
+    something is suspected.
     """
 
-    spent: ProbesSpent
-    direct: Sequence[tuple[Evidence, ...]]
+    direct: Sequence[frozenset[str]]
     baseline: StoredBaseline | None
     counts: Sequence[TokenCount]
     confirmed_key: CountsKey
@@ -72,46 +74,68 @@ class StoredBefore:
     hosts: Sequence[str]
 
 
+class InMemory(NamedTuple):
+    """What a worker has learned about a target already; None: nothing."""
+
+    profile: LearntProfile | None = None
+    confirmed: CountsKey | None = None
+
+
 async def load(
-    connection: AsyncConnection,
-    target: Target,
-    *,
-    now: datetime,
-    profile: LearntProfile | None,
-    confirmed: CountsKey | None,
-) -> StoredBefore:
-    """Everything a probe needs to know. `profile`, `confirmed`: what is in memory already."""
-    baseline = await _baseline(connection, target, profile)
-    suspected = baseline is not None and baseline.track.since is not None
-    key = CountsKey(*await baseline_answers.newest(connection, target.name), target.queries)
-    direct = [query.id for query in target.queries if query.identity]
-    return StoredBefore(
-        spent=await spend_rows.today(connection),
-        direct=await observations.direct_answers(connection, target.name, direct, until=now)
-        if direct
-        else (),
-        baseline=baseline,
-        counts=await baseline_answers.before(connection, target.name, at=now, most=REMEMBERED),
-        confirmed_key=key,
-        confirmed=None
-        if key == confirmed
-        else await baseline_answers.confirmed(connection, target.name, target.queries),
-        seen_to_fit=await baseline_answers.seen_to_fit(connection, target.name),
-        hosts=await observations.hosts(connection, target.name) if suspected else (),
-    )
+    connection: AsyncConnection, targets: Mapping[str, tuple[Target, InMemory]], *, now: datetime
+) -> Mapping[str, StoredBefore]:
+    """Everything that a probe of each target needs to know, by name."""
+    names = list(targets)
+    direct = {
+        name: [query.id for query in target.queries if query.identity]
+        for name, (target, _) in targets.items()
+    }
+    claims = await observations.self_claims(connection, direct, until=now)
+    counts = await baseline_answers.before(connection, names, at=now, most=REMEMBERED)
+    fitted = await baseline_answers.seen_to_fit(connection, names)
+    states = await fingerprints.states(connection, names)
+    epochs = [state.epoch for state in states.values()]
+    captured = await baseline_answers.captured(connection, epochs) if epochs else {}
+    found = {}
+    for name, (target, memory) in targets.items():
+        state, kept = states.get(name), captured.get(name, CapturedSoFar())
+        baseline = None
+        if state is not None:
+            baseline = await _baseline(
+                connection, target, memory.profile, state=state, counts=kept.counts
+            )
+        suspected = baseline is not None and baseline.track.since is not None
+        epoch = state.epoch.number if state and kept.newest else 0
+        key = CountsKey(epoch, kept.newest, target.queries)
+        confirmed: Mapping[str, Sequence[TokenCount]] | None = None
+        if key != memory.confirmed:
+            confirmed = {}
+            if key.newest:
+                confirmed = await baseline_answers.confirmed(connection, name, target.queries)
+        found[name] = StoredBefore(
+            direct=claims.get(name, ()),
+            baseline=baseline,
+            counts=counts[name],
+            confirmed_key=key,
+            confirmed=confirmed,
+            seen_to_fit=fitted[name],
+            hosts=await observations.hosts(connection, name) if suspected else (),
+        )
+    return found
 
 
 async def _baseline(
-    connection: AsyncConnection, target: Target, known: LearntProfile | None
-) -> StoredBaseline | None:
+    connection: AsyncConnection,
+    target: Target,
+    known: LearntProfile | None,
+    *,
+    state: BaselineState,
+    counts: Sequence[AnswerCount],
+) -> StoredBaseline:
     """The current baseline, with the answers to learn from if a model has many more than before.
 
     Never during a suspicion: all its answers are measured by the same profile.
     """
-    state = await fingerprints.state(connection, target.name)
-    if state is None:
-        return None
-    counts = await baseline_answers.counts(connection, state.epoch)
     fresh = TrackerState(epoch=state.epoch.number)
     latest = max((c.latest_at for c in counts if c.model is not None), default=None)
     until = state.learnt_until or latest
@@ -143,67 +167,107 @@ async def store(
     database: Database,
     new: Sequence[Observation],
     learnings: Mapping[UUID, IdentityLearning] | None = None,
+    *,
+    ends: Sequence[RoundEnd] = (),
+    region: str = "",
+    worker: str = "",
 ) -> tuple[int, Sequence[Rejected]]:
     """Store observations; returns how many, and those that the database refuses, with why.
 
     `learnings`: what was learned from them, by observation; written with it, and only if it is
-    stored. A bad row affects no other row, and a failure to learn affects no observation. Raises
-    DatabaseUnavailable, and every error that no row caused.
+    stored. `ends`: of rounds of this region and worker. A bad row affects no other row, and a
+    failure to learn or to end a round affects no observation. Raises DatabaseUnavailable, and every
+    error that no row caused.
     """
     found = [learnings[one.id] for one in new if learnings and one.id in learnings]
     try:
         async with database.begin() as connection:
             stored = await observations.added(connection, new)
-            for learning in found:
-                if learning.observation in stored:
-                    await learn(connection, learning)
+            await learn(connection, [one for one in found if one.observation in stored])
+            await leases.finish(connection, ends, region=region, worker=worker)
             return len(stored), ()
     except DBAPIError as error:
-        if found:
-            log.exception("identity learning failed")
-            return await store(database, new)
         state = getattr(error.orig, "sqlstate", None) or ""
-        if not state.startswith(_BAD_ROW):
+        if ends and not new:
+            log.exception("round status not saved", extra={"count": len(ends)})
+            return 0, ()
+        if not found and not (new and state.startswith(_BAD_ROW)):
             raise
-        if len(new) == 1:
+        if len(new) > 1:
+            parts = [new[::2], new[1::2]]
+        elif found:
+            log.exception("identity learning failed", extra={"target": found[0].target})
+            parts, learnings = [new], None
+        else:
+            parts = []
             constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
-            return 0, [(new[0], constraint or f"SQLSTATE {state}")]
-    halves = [await store(database, half) for half in (new[::2], new[1::2])]
-    return sum(stored for stored, _ in halves), [item for _, bad in halves for item in bad]
+            rejected = [(new[0], constraint or f"SQLSTATE {state}")]
+    if not parts:
+        if ends:
+            await store(database, [], ends=ends, region=region, worker=worker)
+        return 0, rejected
+    results = [await store(database, part, learnings) for part in parts]
+    if ends:
+        await store(database, [], ends=ends, region=region, worker=worker)
+    return sum(count for count, _ in results), [one for _, bad in results for one in bad]
 
 
-async def learn(connection: AsyncConnection, learning: IdentityLearning) -> None:
-    """Store what was learned from one answer. Safe beside other workers that do the same."""
-    if learning.step or learning.captured or learning.release:
-        state = await fingerprints.state(connection, learning.target, lock=True)
+async def learn(connection: AsyncConnection, learnings: Sequence[IdentityLearning]) -> None:
+    """Store what was learned from answers, in their order.
+
+    Safe beside other workers that do the same.
+    """
+    touched = {one.target for one in learnings if one.step or one.captured or one.release}
+    states = await fingerprints.states(connection, touched, lock=True) if touched else {}
+    kept: dict[str, KeptState] = {}
+    answers: list[NewAnswer] = []
+    for learning in learnings:
+        state = states.get(learning.target)
         if learning.step is not None and state is not None:
-            await _follow(connection, learning, state)
-        await _capture(connection, learning, state.epoch if state else None)
-    await baseline_answers.fits(connection, learning.target, learning.fits)
+            followed = await _follow(connection, learning, state)
+            if followed is not None:
+                kept[learning.target] = followed
+                track, until = followed.track, followed.learnt_until
+                state = states[learning.target] = replace(state, track=track, learnt_until=until)
+        epoch = state.epoch if state else None
+        captured = learning.captured
+        if captured is not None and epoch is None:
+            epoch = await _begun(connection, learning.target, captured)
+            if epoch is not None:
+                states[learning.target] = BaselineState(epoch, None, None)
+        if captured is not None and epoch is not None:
+            answer = (captured.query, captured.answer, captured.model, captured.verified_by)
+            answers.append(NewAnswer(epoch, *answer))
+        if learning.release and epoch is not None:
+            await baseline_answers.release(connection, epoch)
+            answers = [one for one in answers if one.epoch != epoch or one.model is not None]
+    await fingerprints.keep(connection, kept.values())
+    await baseline_answers.add_each(connection, answers)
+    fits = {(one.target, fitted) for one in learnings for fitted in one.fits}
+    await baseline_answers.fits(connection, fits)
 
 
 async def _follow(
     connection: AsyncConnection, learning: IdentityLearning, state: BaselineState
-) -> None:
-    """Store the tracker state after this answer; `state` is locked.
+) -> KeptState | None:
+    """The tracker state after this answer; None: unchanged. `state` is locked.
 
     If another worker stored a later state meanwhile, the answer is applied to that one. If a person
     accepted another baseline meanwhile, nothing is stored.
     """
     step, style = learning.step, learning.style
     if step is None or style is None or style.learnt.key.epoch != state.epoch.number:
-        return
+        return None
     until = style.learnt.key.learnt_until
     if until is None:
-        return
+        return None
     if not style.learnt.recorded and style.learnt.profile is not None:
         others = {m: n for m, n in style.learnt.answers.items() if m != state.epoch.model}
         await fingerprints.learnt(connection, state.epoch, style.learnt.profile, others)
     if (state.track, state.learnt_until) != (style.stored, style.stored_until):
         if state.learnt_until != until:
-            return
+            return None
         step = step.again(state.track or TrackerState(epoch=state.epoch.number))
-    await fingerprints.keep(connection, learning.target, step.track, learnt_until=until)
     if step.track.standing != step.before.standing:
         await fingerprints.note(
             connection,
@@ -213,27 +277,7 @@ async def _follow(
             at=step.evidence.at,
             since=step.track.since or step.before.since,
         )
-
-
-async def _capture(
-    connection: AsyncConnection, learning: IdentityLearning, epoch: BaselineEpoch | None
-) -> None:
-    captured = learning.captured
-    if captured is not None and epoch is None:
-        epoch = await _begun(connection, learning.target, captured)
-    if epoch is None:
-        return
-    if captured is not None:
-        await baseline_answers.add(
-            connection,
-            epoch,
-            captured.query,
-            [captured.answer],
-            model=captured.model,
-            verified_by=captured.verified_by,
-        )
-    if learning.release:
-        await baseline_answers.release(connection, epoch)
+    return KeptState(learning.target, step.track, until)
 
 
 async def _begun(

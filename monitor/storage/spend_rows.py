@@ -29,9 +29,21 @@ class ProbesSpent:
         """What counts against the budget: unknown models are included at their highest price."""
         return self.usd + self.margin_usd
 
+    @classmethod
+    def of(cls, cost_ends: Sequence[tuple[Decimal, Decimal]]) -> "ProbesSpent":
+        """The sum of probes, given the lowest and the highest possible cost of each."""
+        low = sum((usd for usd, _ in cost_ends), Decimal(0))
+        high = sum((usd for _, usd in cost_ends), Decimal(0))
+        return cls(low, len(cost_ends), high - low)
+
     def __add__(self, more: "ProbesSpent") -> "ProbesSpent":
         return ProbesSpent(
             self.usd + more.usd, self.count + more.count, self.margin_usd + more.margin_usd
+        )
+
+    def __sub__(self, less: "ProbesSpent") -> "ProbesSpent":
+        return ProbesSpent(
+            self.usd - less.usd, self.count - less.count, self.margin_usd - less.margin_usd
         )
 
 

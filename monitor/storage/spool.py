@@ -9,11 +9,14 @@ import logging
 import time
 from collections import deque
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 
 from monitor.domain import Observation
+from monitor.storage.batch import Batch
 from monitor.storage.spend_rows import ProbesSpent
 from monitor.storage.spool_file import SpoolFile, leave
 
@@ -21,6 +24,7 @@ __all__ = ["Spool", "SpoolFile"]
 
 log = logging.getLogger(__name__)
 
+NOTHING_SPENT = ProbesSpent(Decimal(0), 0)
 _ROW = 3_000  # approximate bytes of an observation without its texts and chunk lengths
 _A_CHARACTER, _A_LENGTH = 2, 8
 WRITE_S = 5.0  # a slower disk does not delay probes
@@ -30,26 +34,37 @@ RETRY_S = 30.0  # a disk that failed is tried again after this
 class Spool:
     """At most `most` observations of about `most_bytes`; `dropped` counts those lost to the limit.
 
-    Rounds of several targets add to it concurrently; the task that drains it holds `emptying`.
-    Without a file they wait in memory only. `disk_error`: why they do now, although there is one.
+    Rounds of several targets add to it concurrently; one task at a time empties it. Without a file
+    they wait in memory only. `disk_error`: why they do now, although there is one.
     """
 
     def __init__(
         self, most: int = 5_000, most_bytes: int = 16 << 20, *, file: SpoolFile | None = None
     ) -> None:
         self.dropped = 0
-        self.emptying = asyncio.Lock()
         self.disk_error: str | None = None
         self._kept: deque[tuple[int, Observation]] = deque()
         self._next = 0
+        self._tried = -1
         self._bytes = 0
+        self._spent: dict[date, ProbesSpent] = {}
         self._most, self._most_bytes = most, most_bytes
         self._file = file
-        self._writing = asyncio.Lock()
+        self._writes: Batch[bool, None] = Batch()
+        self._hanging = False
         self._retry_at = 0.0
 
     def __len__(self) -> int:
         return len(self._kept)
+
+    @property
+    def refused(self) -> int:
+        """How many of the waiting ones the database did not take when they were last tried."""
+        return max(0, min(self._tried + 1 - self._kept[0][0], len(self))) if self._kept else 0
+
+    def not_taken(self) -> None:
+        """Note that the database did not take what waits now."""
+        self._tried = self._next - 1
 
     @property
     def on_disk(self) -> bool:
@@ -63,6 +78,9 @@ class Spool:
             self._kept.append((self._next, observation))
             self._next += 1
             self._bytes += _weight(observation)
+            day = observation.slot.astimezone(UTC).date()
+            spent = self._spent.get(day, NOTHING_SPENT)
+            self._spent[day] = spent + ProbesSpent.of([observation.cost_ends])
             while len(self._kept) > self._most or self._bytes > self._most_bytes:
                 self._drop()
                 self.dropped += 1
@@ -72,12 +90,12 @@ class Spool:
         return [self._kept[i][1] for i in range(min(count, len(self._kept)))]
 
     def spent(self, since: datetime) -> ProbesSpent:
-        """How many probes of slots since then wait, and what they cost, as far as known."""
-        held = [observation for _, observation in self._kept if observation.slot >= since]
-        ends = [item.cost_ends for item in held]
-        low = sum((usd for usd, _ in ends), Decimal(0))
-        high = sum((usd for _, usd in ends), Decimal(0))
-        return ProbesSpent(low, len(held), high - low)
+        """How many probes of slots since that midnight wait, and what they cost, as far as known.
+
+        `since`: the start of a UTC day.
+        """
+        days = (spent for day, spent in self._spent.items() if day >= since.date())
+        return sum(days, NOTHING_SPENT)
 
     def forget(self, stored: Sequence[Observation]) -> None:
         """Remove what was stored; some of it may have been dropped in the meantime."""
@@ -86,7 +104,12 @@ class Spool:
             self._drop()
 
     def _drop(self) -> None:
-        self._bytes -= _weight(self._kept.popleft()[1])
+        _, dropped = self._kept.popleft()
+        self._bytes -= _weight(dropped)
+        day = dropped.slot.astimezone(UTC).date()
+        self._spent[day] -= ProbesSpent.of([dropped.cost_ends])
+        if not self._spent[day].count:
+            del self._spent[day]
 
     async def save(self, *, sync: bool = False) -> None:
         """Update the file, in a thread. A disk that fails or hangs is not an error here.
@@ -95,26 +118,30 @@ class Spool:
         """
         if self._file is None or time.monotonic() < self._retry_at:
             return
-        writing = asyncio.create_task(self._save(self._file, sync))
+        if self._hanging:
+            return
+        writing = asyncio.ensure_future(
+            self._writes.handled(partial(self._save, self._file), [sync])
+        )
         await asyncio.wait({writing}, timeout=WRITE_S)  # a write that has begun is not cancelled
         if not writing.done():
+            self._hanging = True
             self._failed(f"no answer within {WRITE_S:g} s")
 
-    async def _save(self, file: SpoolFile, sync: bool) -> None:
-        if self._writing.locked() and self.disk_error is not None:
-            return  # the disk still hangs
-        async with self._writing:
-            new = [item for item in self._kept if item[0] > file.newest]
-            done = (self._kept[0][0] if self._kept else self._next) - 1
-            try:
-                await asyncio.to_thread(file.write, new, done=done, sync=sync)
-            except OSError as error:
-                self._failed(error.strerror or str(error))
-            except Exception:
-                log.exception("spool write failed")
-                self._failed("internal error")
-            else:
-                self._works()
+    async def _save(self, file: SpoolFile, sync: Sequence[bool]) -> None:
+        new = list(takewhile(lambda item: item[0] > file.newest, reversed(self._kept)))[::-1]
+        done = (self._kept[0][0] if self._kept else self._next) - 1
+        try:
+            await asyncio.to_thread(file.write, new, done=done, sync=any(sync))
+        except OSError as error:
+            self._failed(error.strerror or str(error))
+        except Exception:
+            log.exception("spool write failed")
+            self._failed("internal error")
+        else:
+            self._works()
+        finally:
+            self._hanging = False
 
     async def adopt(self) -> int:
         """Take over the files of processes that ended; returns the number of observations."""

@@ -5,15 +5,15 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
 from monitor.config import Settings
-from monitor.domain import Notice
-from monitor.identity import IdentityLearning
+from monitor.domain import Notice, Observation, Target
+from monitor.identity import IdentityContext, IdentityLearning
 from monitor.identity.token_counts.counts import Counter
 from monitor.metrics import Metrics
 from monitor.notifications import Channel
@@ -21,11 +21,18 @@ from monitor.notifications.channel import Key
 from monitor.pricing.book import PriceBook
 from monitor.probing.client import ProbeClient
 from monitor.storage import Database
+from monitor.storage.batch import Batch
+from monitor.storage.leases import RoundEnd, RoundSlot
 from monitor.storage.spend_rows import ProbesSpent
 from monitor.storage.spool import Spool
 from monitor.worker.identity_memory import IdentityCache
 from monitor.worker.spend_memory import SpendMemory
 from monitor.worker.window_memory import WindowMemory
+
+
+def midnight_of(now: datetime) -> datetime:
+    """The start of the UTC day."""
+    return now.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,11 @@ class SpentOn:
 
     midnight: datetime
     probes: ProbesSpent
+
+    def and_of(self, stored: Iterable[Observation]) -> "SpentOn":
+        """The same with these, which were stored afterwards."""
+        ends = [one.cost_ends for one in stored if one.slot >= self.midnight]
+        return replace(self, probes=self.probes + ProbesSpent.of(ends))
 
 
 # The database's clock as one machine saw it, so that a step of it is noticed.
@@ -109,7 +121,14 @@ class WorkerState:
     identity: IdentityCache = field(default_factory=IdentityCache)
     # By observation: what was learned from its answer, until both are stored.
     learnings: dict[UUID, IdentityLearning] = field(default_factory=dict)
-    spent: SpentOn | None = None  # as last counted
+    spent: SpentOn | None = None  # as last counted, and what was stored since
+    sum_again_s: float = 0.0  # when to count it again (monotonic)
+    # Transactions that rounds share: writes of finished probes, reads before probes, heartbeats.
+    writes: Batch[RoundEnd, None] = field(default_factory=Batch)
+    reads: Batch[Target, Mapping[str, IdentityContext]] = field(default_factory=Batch)
+    beats: Batch[RoundSlot, Mapping[RoundSlot, bool]] = field(default_factory=Batch)
+    batch_s: float = 0.0  # how long a transaction may wait for others to share it
+    ends: list[RoundEnd] = field(default_factory=list)  # of rounds, not stored yet
     leases: dict[str, float] = field(default_factory=dict)  # by name: renewed until (monotonic)
     evaluating: asyncio.Lock = field(default_factory=asyncio.Lock)
     windows: WindowMemory = field(default_factory=WindowMemory)
@@ -153,6 +172,10 @@ class WorkerContext:
         return {
             name: channel.accepts.takes(notice, about) for name, channel in self.channels.items()
         }
+
+    def batch_s(self, every: timedelta) -> float:
+        """How long a transaction of a round may wait to be shared, by the interval of the round."""
+        return min(self.state.batch_s, every.total_seconds() / 120)
 
     @staticmethod
     def now() -> datetime:

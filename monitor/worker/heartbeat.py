@@ -6,14 +6,16 @@ channel accepts messages.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
-from monitor.domain import Target, VerdictState
+from monitor.domain import VerdictState
 from monitor.probing.fetch import fetch
 from monitor.rules import DeliveryBacklog, DeliveryRule, rule_of
 from monitor.storage import DatabaseUnavailable, leases, outbox, spend_rows
+from monitor.storage.leases import RoundSlot
 from monitor.worker import daily_spend
 from monitor.worker.context import WorkerContext
 from monitor.worker.outage import keep
@@ -26,75 +28,96 @@ PATIENCE_S = 10
 
 @dataclass(frozen=True, slots=True)
 class ChainHealth:
-    """Problems of the chain; None: none. `seeing`: up to evaluation; `telling`: delivery."""
+    """Problems of the chain; None: none. `seeing`: of each round; `telling`: of delivery."""
 
-    seeing: str | None
+    seeing: Mapping[RoundSlot, str | None]
     telling: str | None
 
 
-async def beat(context: WorkerContext, target: Target, slot: datetime) -> bool:
-    """Record the cycle of a round and ping the switch if all is well; True if it was pinged.
+async def beat(
+    context: WorkerContext, rounds: Sequence[RoundSlot], *, within_s: float = 0.0
+) -> bool:
+    """Record the cycle of rounds and ping the switch if all is well; True if it was pinged.
 
-    Never raises for failures and blocks no other job: it runs after the round.
+    Rounds that end within `within_s` share one look at the database and one ping. Never raises for
+    failures and blocks no other job: it runs after the rounds.
     """
-    pulse = await _chain_health(context, target, slot)
-    if pulse.seeing is None:
-        context.metrics.cycle(target.name, context.now())
+    work = partial(_beat, context)
+    pinged = await context.state.beats.handled(work, rounds, within_s=within_s)
+    return all(pinged[one] for one in rounds)
+
+
+async def _beat(context: WorkerContext, ended: Sequence[RoundSlot]) -> Mapping[RoundSlot, bool]:
+    """For each of these rounds, whether the switch was pinged for it."""
+    chain = await _chain_health(context, ended)
+    for one in ended:
+        if chain.seeing[one] is None:
+            context.metrics.cycle(one.target, context.now())
     url = context.settings.environment.heartbeat_url
-    reason = pulse.seeing or pulse.telling
-    if reason is not None:
-        if url is not None:
-            log.warning("heartbeat withheld", extra={"target": target.name, "reason": reason})
-        return False
+    reasons = {one: chain.seeing[one] or chain.telling for one in ended}
     if url is None:
-        return False
+        return dict.fromkeys(ended, False)
+    for one, reason in reasons.items():
+        if reason is not None:
+            log.warning("heartbeat withheld", extra={"target": one.target, "reason": reason})
+    if all(reasons.values()):
+        return dict.fromkeys(ended, False)
     reply = await fetch(url.get_secret_value(), headers={}, timeout_s=PATIENCE_S)
     taken = reply.error is None and reply.status is not None and 200 <= reply.status < 300
     if taken:
         context.metrics.succeeded("heartbeat", context.now())
     else:
         log.warning("heartbeat refused", extra={"status": reply.status, "reason": reply.error})
-    return taken
+    return {one: taken and reason is None for one, reason in reasons.items()}
 
 
-async def _chain_health(context: WorkerContext, target: Target, slot: datetime) -> ChainHealth:
+async def _chain_health(context: WorkerContext, ended: Sequence[RoundSlot]) -> ChainHealth:
+    targets = context.settings.targets
+    before = {
+        one: RoundSlot(one.target, one.slot - targets[one.target].every)
+        for one in ended
+        if one.target in targets
+    }
     try:
         async with context.database.begin() as connection:
-            found_rounds = await leases.rounds(
-                connection, target.name, context.region, at=(slot - target.every, slot)
+            found = await leases.rounds(
+                connection, [*ended, *before.values()], region=context.region
             )
             evaluated = await leases.evaluated(connection)
-            found = await outbox.backlogs(connection, context.channels)
+            backlogs = await outbox.backlogs(connection, context.channels)
     except DatabaseUnavailable as unavailable:
-        return ChainHealth(f"the database is unavailable: {unavailable}", None)
+        reason = f"the database is unavailable: {unavailable}"
+        return ChainHealth(dict.fromkeys(ended, reason), None)
     return ChainHealth(
-        seeing(
-            found_rounds,
-            slot=slot,
-            worker=context.worker,
-            evaluated=evaluated,
-            spooled=len(context.state.spool),
-        ),
-        telling(found, _rule(context), context.now()),
+        {
+            one: seeing(
+                found.get(one),
+                found.get(before[one]) if one in before else None,
+                worker=context.worker,
+                evaluated=evaluated,
+                spooled=context.state.spool.refused,
+            )
+            for one in ended
+        },
+        telling(backlogs, _rule(context), context.now()),
     )
 
 
 def seeing(
-    rounds: Sequence[leases.ClaimedRound],
+    own: leases.ClaimedRound | None,
+    before: leases.ClaimedRound | None,
     *,
-    slot: datetime,
     worker: str,
     evaluated: bool,
     spooled: int,
 ) -> str | None:
-    """The problem between probe and verdict; None if there is none.
+    """The problem between probe and verdict of a round; None if there is none.
 
     The round of another worker may still be running: then the round before it must be complete.
     """
-    own = next((item for item in rounds if item.slot == slot), None)
     if own is None:
         return "no worker claimed the round"
-    judged = own if own.worker == worker or own.finished else _before(rounds, slot)
+    judged = own if own.worker == worker or own.finished else before
     if judged is None or not judged.finished:
         return "the round did not finish"
     if judged.missed not in (None, THINNED):
@@ -109,10 +132,6 @@ def telling(backlogs: Iterable[DeliveryBacklog], rule: DeliveryRule, now: dateti
     verdicts = (rule.judge(backlog, None, now) for backlog in backlogs)
     broken = [verdict.because for verdict in verdicts if verdict.state is VerdictState.BREACH]
     return " ".join(broken) or None
-
-
-def _before(rounds: Sequence[leases.ClaimedRound], slot: datetime) -> leases.ClaimedRound | None:
-    return next((item for item in rounds if item.slot < slot), None)
 
 
 def _rule(context: WorkerContext) -> DeliveryRule:
@@ -146,4 +165,4 @@ async def update_metrics(context: WorkerContext) -> None:
     metrics.delivery(delivery)
     metrics.budget(probes.daily_budget_usd - spent.high_usd, probes.max_per_day - spent.count)
     metrics.incidents(opened)
-    metrics.database(context.now() if writable and not len(context.state.spool) else None)
+    metrics.database(context.now() if writable and not spool.refused else None)

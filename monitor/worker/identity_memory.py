@@ -1,8 +1,8 @@
-"""What a worker knows about its targets' models: read before each probe, cached while valid."""
+"""What a worker knows about its targets' models: read before probes, cached while valid."""
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -19,9 +19,9 @@ from monitor.identity.token_counts.comparison import (
     calibrations_from,
 )
 from monitor.identity.token_counts.counts import Counter, RatioCalibration, TokenCount, recounted
-from monitor.storage import Connection, Database, baseline_answers, probe_rows
+from monitor.storage import Connection, Database, baseline_answers, probe_rows, spend_rows
 from monitor.storage.fingerprints import BaselineEpoch
-from monitor.storage.probe_rows import StoredBaseline, StoredBefore
+from monitor.storage.probe_rows import InMemory, StoredBaseline, StoredBefore
 from monitor.storage.rederive import StoredObservation
 from monitor.storage.spend_rows import ProbesSpent
 
@@ -41,6 +41,11 @@ class IdentityCache:
     profiles: dict[str, LearntProfile] = field(default_factory=dict)
     counts: dict[str, ConfirmedCounts] = field(default_factory=dict)
 
+    def of(self, target: str) -> InMemory:
+        """What was learned about a target."""
+        counts = self.counts.get(target)
+        return InMemory(self.profiles.get(target), counts.key if counts else None)
+
     def forget(self, target: str) -> None:
         """Drop what was learned about a target whose settings changed."""
         self.profiles.pop(target, None)
@@ -55,39 +60,48 @@ class IdentityCache:
 
 @dataclass(frozen=True, slots=True)
 class KnownBefore:
-    """What is known before a probe: about its target's model, and about today's cost of probes."""
+    """What is known before probes: about each target's model, and about today's cost of probes.
 
-    identity: IdentityContext
-    spent: ProbesSpent
+    `spent` None: it was not asked for.
+    """
+
+    identity: Mapping[str, IdentityContext]
+    spent: ProbesSpent | None
 
 
 async def load(
     database: Database,
     cache: IdentityCache,
-    target: Target,
+    targets: Iterable[Target],
     *,
     now: datetime,
     deadline_s: float | None = None,
+    spent: bool = True,
 ) -> KnownBefore:
-    """Read what a probe needs, once, and learn what is new. Raises DatabaseUnavailable."""
-    profile, counts = cache.profiles.get(target.name), cache.counts.get(target.name)
+    """Read what the next probe of each target needs, and learn what is new.
+
+    One transaction for all of them. `spent`: also sum up today's probes. Raises
+    DatabaseUnavailable.
+    """
+    wanted = {target.name: (target, cache.of(target.name)) for target in targets}
     async with database.begin(deadline_s=deadline_s) as connection:
-        stored = await probe_rows.load(
-            connection, target, now=now, profile=profile, confirmed=counts.key if counts else None
+        today = await spend_rows.today(connection) if spent else None
+        found = await probe_rows.load(connection, wanted, now=now)
+    known = {}
+    for name, stored in found.items():
+        target = wanted[name][0]
+        history = CountHistory(
+            earlier=stored.counts,
+            learnt=_learnt_counts(cache, target, stored),
+            seen_to_fit=stored.seen_to_fit,
         )
-    history = CountHistory(
-        earlier=stored.counts,
-        learnt=_learnt_counts(cache, target, stored),
-        seen_to_fit=stored.seen_to_fit,
-    )
-    style = await _style(cache, target, stored.baseline) if stored.baseline else None
-    known = IdentityContext(
-        self_id_history=identity.self_id_history(stored.direct),
-        style=style,
-        counts=history,
-        hosts=stored.hosts,
-    )
-    return KnownBefore(known, stored.spent)
+        known[name] = IdentityContext(
+            self_id_history=identity.self_id_history_of(stored.direct),
+            style=await _style(cache, target, stored.baseline) if stored.baseline else None,
+            counts=history,
+            hosts=stored.hosts,
+        )
+    return KnownBefore(known, today)
 
 
 def _learnt_counts(
@@ -166,13 +180,15 @@ class StoredCounts:
         cls, connection: Connection, target: Target, *, at: datetime
     ) -> "StoredCounts":
         """The measures for observations from this instant on, by current knowledge."""
-        before = await baseline_answers.before(connection, target.name, at=at, most=REMEMBERED)
+        names = [target.name]
+        before = await baseline_answers.before(connection, names, at=at, most=REMEMBERED)
         confirmed = await baseline_answers.confirmed(connection, target.name, target.queries)
         history = CountHistory(
             learnt=calibrations_from(_declared(target), confirmed),
-            seen_to_fit=await baseline_answers.seen_to_fit(connection, target.name),
+            seen_to_fit=(await baseline_answers.seen_to_fit(connection, names))[target.name],
         )
-        return cls(history, deque(((at, count) for count in before), REMEMBERED))
+        counts = ((at, count) for count in before[target.name])
+        return cls(history, deque(counts, REMEMBERED))
 
     def of(self, stored: StoredObservation) -> tuple[TokenCount | None, CountHistory]:
         """The next observation's count, if it came with one, and those before it."""

@@ -5,48 +5,85 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID, uuid4
 
 from monitor.domain import ALL, Finding, GiveUp, Notice, NoticeStatus, Observation, Sent, Severity
 from monitor.identity import IdentityLearning
 from monitor.notifications import Channel
 from monitor.redaction import redact
-from monitor.storage import DatabaseUnavailable, observations, probe_rows
+from monitor.storage import DatabaseUnavailable, observations, probe_rows, short_waits
+from monitor.storage.leases import RoundEnd
 from monitor.worker.context import WorkerContext
 
 log = logging.getLogger(__name__)
 
 DRAIN = 200  # observations a transaction, when the spool empties
+MOST_ENDS = 10_000  # of rounds that wait in memory; older ones are left unfinished
 AGAIN_S = 0.5  # between two tries while the worker stops
 
 
-async def keep(context: WorkerContext, new: Sequence[Observation]) -> None:
-    """Store observations, those of the spool first; with the database unavailable, spool them.
+async def keep(
+    context: WorkerContext,
+    new: Sequence[Observation],
+    *,
+    ends: Sequence[RoundEnd] = (),
+    within_s: float = 0.0,
+) -> None:
+    """Store observations and ends of rounds, together with those of other rounds.
 
-    They are in the spool's file before the database is asked, so that a kill loses none, and on
-    the disk before this returns while they wait.
+    Returns when they are stored, or spooled because the database is unavailable. The transaction
+    begins within `within_s`. Observations are in the spool's file before that, so that a kill loses
+    none; while the database takes none, they are on the disk before this returns. Source:
+    docs/adr/0022-batches.md
     """
     dropped = context.state.spool.keep(new)
     if dropped:
         facts = {"count": dropped, "total": context.state.spool.dropped}
         log.error("observations dropped", extra=facts | {"reason": "the spool is full"})
     await context.state.spool.save()
-    async with context.state.spool.emptying:
-        try:
-            while waiting := context.state.spool.oldest(DRAIN):
-                learnings = _taken(context, waiting)
-                stored, rejected = await probe_rows.store(context.database, waiting, learnings)
-                context.state.spool.forget(waiting)
-                for learning in learnings.values():
-                    context.state.identity.stored(learning)
-                _note(context, rejected, there=len(waiting) - stored - len(rejected))
-        except DatabaseUnavailable as unavailable:
-            context.state.learnings.clear()
-            log.warning(
-                "observations spooled", extra=_waiting(context) | {"reason": str(unavailable)}
-            )
-        finally:
-            await context.state.spool.save(sync=len(context.state.spool) > 0)
+    await context.state.writes.handled(partial(_write, context), ends, within_s=within_s)
+
+
+async def _write(context: WorkerContext, ends: Sequence[RoundEnd]) -> None:
+    """Write everything that waits; the batches that do not succeed wait for the next one."""
+    state = context.state
+    state.ends = [*state.ends, *ends][-MOST_ENDS:]
+    try:
+        with short_waits():
+            while True:
+                waiting, ended = state.spool.oldest(DRAIN), state.ends[:DRAIN]
+                if not waiting and not ended:
+                    break
+                await _write_some(context, waiting, ended)
+    except DatabaseUnavailable as unavailable:
+        state.learnings.clear()
+        state.spool.not_taken()
+        facts = _waiting(context) | {"rounds": len(state.ends), "reason": str(unavailable)}
+        log.warning("observations spooled", extra=facts)
+    finally:
+        await state.spool.save(sync=state.spool.refused > 0)
+
+
+async def _write_some(
+    context: WorkerContext, waiting: Sequence[Observation], ended: Sequence[RoundEnd]
+) -> None:
+    state, learnings = context.state, _taken(context, waiting)
+    stored, rejected = await probe_rows.store(
+        context.database,
+        waiting,
+        learnings,
+        ends=ended,
+        region=context.region,
+        worker=context.worker,
+    )
+    state.spool.forget(waiting)
+    del state.ends[: len(ended)]
+    if state.spent is not None:
+        state.spent = state.spent.and_of(waiting)
+    for learning in learnings.values():
+        state.identity.stored(learning)
+    _note(context, rejected, there=len(waiting) - stored - len(rejected))
 
 
 def _taken(context: WorkerContext, waiting: Sequence[Observation]) -> dict[UUID, IdentityLearning]:
@@ -137,7 +174,7 @@ async def _unavailable(context: WorkerContext) -> bool:
         await keep(context, [])
     try:
         async with context.database.begin():  # begun: the server answered
-            return len(context.state.spool) > 0
+            return context.state.spool.refused > 0
     except DatabaseUnavailable as unavailable:
         log.warning("database unavailable", extra={"reason": str(unavailable)})
         return True

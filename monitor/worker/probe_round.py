@@ -33,7 +33,6 @@ from monitor.identity.fingerprint.features import AnswerText
 from monitor.identity.token_counts.counts import Counter, counted, disclosed
 from monitor.pricing.book import PriceBook
 from monitor.probing.client import exchange
-from monitor.probing.http_message import LONGEST_WAIT_S
 from monitor.probing.observe import (
     AnswerCheck,
     ProbeOccasion,
@@ -45,9 +44,10 @@ from monitor.probing.observe import (
 )
 from monitor.probing.resources import gc_paused
 from monitor.redaction import redact
-from monitor.storage import DatabaseUnavailable, leases, short_waits
-from monitor.worker import identity_memory, probe_throttling
-from monitor.worker.context import SpentOn, WorkerContext
+from monitor.storage.leases import RoundEnd
+from monitor.worker import probe_throttling
+from monitor.worker.admission import AdmittedRound, admit, before_probe, budget_used_up
+from monitor.worker.context import WorkerContext
 from monitor.worker.identity_memory import counters_of
 from monitor.worker.outage import keep
 
@@ -64,13 +64,6 @@ LONG_STEP_S = 0.005
 
 log = logging.getLogger(__name__)
 
-TAKEN = "another worker runs it"
-NOT_RUNNING = "no worker was running when it was due"
-STILL_ASKING = "the previous round took too long"
-BACKING_OFF = "the service is rate limiting (HTTP 429): waiting as its Retry-After demands"
-BEFORE_S = 5  # how long a database may take before a probe; after that the probe goes without it
-LONGEST_BACK_OFF = timedelta(seconds=LONGEST_WAIT_S)
-
 
 async def run_round(
     context: WorkerContext,
@@ -79,113 +72,46 @@ async def run_round(
     *,
     between: Callable[[], Awaitable[None]],
 ) -> Sequence[Observation]:
-    """Probe one round; returns its observations.
-
-    `between` runs after each query but the last, while nothing is measured. Without the database
-    the round is probed anyway: its observations wait in the spool, and the first row of a slot wins
-    when the database is back. A frozen database delays the round by seconds.
-    """
-    with short_waits():
-        return await _probe_queries(context, target, slot, between)
+    """Claim and probe one round; returns its observations."""
+    admitted = await admit(context, [(target, slot)])
+    return await probe_admitted(context, admitted[0], between=between) if admitted else ()
 
 
-async def _probe_queries(
-    context: WorkerContext, target: Target, slot: datetime, between: Callable[[], Awaitable[None]]
+async def probe_admitted(
+    context: WorkerContext, admitted: AdmittedRound, *, between: Callable[[], Awaitable[None]]
 ) -> Sequence[Observation]:
-    reason, queries = await _admitted(context, target, slot)
-    if reason:
-        log.info("round missed", extra={"target": target.name, "slot": slot, "reason": reason})
-        context.metrics.round(target.name, whole=reason in (TAKEN, probe_throttling.THINNED))
-        return ()
-    seen: list[Observation] = []
+    """Probe a round; returns its observations.
+
+    `between` runs after each query but the last, while nothing is measured. The end of the round is
+    stored with its last observation.
+    """
+    target, queries, known = admitted.target, admitted.queries, admitted.known
     missed = probe_throttling.THINNED if len(queries) < len(target.queries) else None
+    seen: list[Observation] = []
+    ends: list[AdmittedRound] = []
     with gc_paused():
         for query in queries:
-            spent_up, known = await before_probe(context, target)
+            if known is None:
+                _, known = await before_probe(context, target)
+            spent_up = budget_used_up(context)
             if spent_up or context.state.leaving.is_set():
                 missed = spent_up or "the worker was stopped"
                 break
-            made = await probe(context, target, query, slot=slot, known=known)
-            await keep_probe(context, made)
-            observation = made.observation
+            made = await probe(context, target, query, slot=admitted.slot, known=known)
+            observation, known = made.observation, None
             seen.append(observation)
             if observation.outcome.good is None:
                 missed = observation.error or observation.outcome.value
+            if observation.outcome.good is None or query is queries[-1]:
+                ends = [admitted]
+            await keep_probe(context, made, ends=[one.end(missed) for one in ends])
+            if ends:
                 break
-            if query is not queries[-1]:
-                await between()
+            await between()
+    if not ends:
+        await keep(context, [], ends=[admitted.end(missed)])
     context.metrics.round(target.name, whole=missed in (None, probe_throttling.THINNED))
-    await _finish(context, target, slot, missed)
     return seen
-
-
-async def _admitted(
-    context: WorkerContext, target: Target, slot: datetime
-) -> tuple[str | None, Sequence[Query]]:
-    """Why this worker is not to probe the round, if so; and the queries to send."""
-    missed = BACKING_OFF if _backing_off(context, target) else None
-    queries: Sequence[Query] = target.queries
-    try:
-        async with context.database.begin(deadline_s=BEFORE_S) as connection:
-            if not await leases.claim(
-                connection, target.name, context.region, slot, context.worker
-            ):
-                return TAKEN, ()
-            if missed is None:
-                queries = await probe_throttling.queries_of_round(connection, context, target, slot)
-                missed = None if queries else probe_throttling.THINNED
-            if missed:
-                await leases.finish(connection, target.name, context.region, slot, missed=missed)
-    except DatabaseUnavailable as unavailable:
-        log.warning("round claim failed", extra={"target": target.name, "reason": str(unavailable)})
-    return missed, queries
-
-
-def _backing_off(context: WorkerContext, target: Target) -> bool:
-    """Whether an HTTP 429 asked us to wait. An end later than the longest wait is a clock error."""
-    until = context.state.backoff_until.get(target.name)
-    return until is not None and timedelta(0) < until - context.now() <= LONGEST_BACK_OFF
-
-
-async def note_missed(
-    context: WorkerContext, target: Target, slot: datetime, *, reason: str = NOT_RUNNING
-) -> None:
-    """Record a missed slot, if the target was probed before. Raises DatabaseUnavailable."""
-    async with context.database.begin() as connection:
-        if await leases.miss(
-            connection, target.name, context.region, slot, worker=context.worker, reason=reason
-        ):
-            facts = {"target": target.name, "slot": slot, "reason": reason}
-            log.warning("round missed", extra=facts)
-
-
-async def before_probe(
-    context: WorkerContext, target: Target
-) -> tuple[str | None, IdentityContext]:
-    """Why no further probe may be paid for today, if so; and what is known about the target.
-
-    Read from the database before each probe: no restart evades the budget, and the previous answer
-    counts for this one. What waits in the spool is added to the spend. While the database is away,
-    its last figures count, and nothing is known about the target.
-    """
-    probes, now, state = context.settings.file.probes, context.now(), context.state
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    known = IdentityContext()
-    try:
-        before = await identity_memory.load(
-            context.database, state.identity, target, now=now, deadline_s=BEFORE_S
-        )
-        known, state.spent = before.identity, SpentOn(midnight, before.spent)
-    except DatabaseUnavailable as unavailable:
-        log.warning(
-            "identity history skipped", extra={"target": target.name, "reason": str(unavailable)}
-        )
-    spent = state.spool.spent(midnight)
-    if state.spent is not None and state.spent.midnight == midnight:
-        spent += state.spent.probes
-    if spent.high_usd >= probes.daily_budget_usd or spent.count >= probes.max_per_day:
-        return "the daily probe budget is used up", known
-    return None, known
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,21 +301,13 @@ async def probe_again(context: WorkerContext, target: Target, query: Query) -> b
     return made.observation.outcome.good is not None
 
 
-async def keep_probe(context: WorkerContext, made: InterpretedProbe) -> None:
+async def keep_probe(
+    context: WorkerContext, made: InterpretedProbe, *, ends: Sequence[RoundEnd] = ()
+) -> None:
     """Count a probe, and store its observation with what was learned from it."""
     context.metrics.observed(made.observation)
     if made.learning is not None:
         context.state.learnings[made.observation.id] = made.learning
-    await keep(context, [made.observation])
-
-
-async def _finish(
-    context: WorkerContext, target: Target, slot: datetime, missed: str | None
-) -> None:
-    try:
-        async with context.database.begin() as connection:
-            await leases.finish(connection, target.name, context.region, slot, missed=missed)
-    except DatabaseUnavailable as unavailable:
-        log.warning(
-            "round status not saved", extra={"target": target.name, "reason": str(unavailable)}
-        )
+    target = context.settings.targets.get(made.observation.target)
+    within_s = context.batch_s(target.every) if target else 0.0
+    await keep(context, [made.observation], ends=ends, within_s=within_s)

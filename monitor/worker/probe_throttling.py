@@ -8,7 +8,7 @@ the expected model again. No rule treats these gaps as missing data.
 Source: docs/prices.md#thinning-out
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -17,6 +17,7 @@ from monitor.domain import Identity, Query, Sample, Target
 from monitor.rules import FallbackRule, ModelChangedRule, NoDataRule, rule_of
 from monitor.rules.window import MISSED, PATIENCE
 from monitor.storage import Connection, incident_rows, observations, spend_rows
+from monitor.storage.leases import RoundSlot
 from monitor.worker.context import WorkerContext
 
 THINNED = "thinned out"
@@ -85,35 +86,43 @@ def allowed_silence(target: Target, rule: NoDataRule | None) -> timedelta:
     return min(gap, max(rule.intervals * target.every, timedelta(seconds=rule.least_s)))
 
 
-async def queries_of_round(
-    connection: Connection, context: WorkerContext, target: Target, slot: datetime
-) -> Sequence[Query]:
-    """The queries of this slot's round; none: it is left out.
+async def queries_of_rounds(
+    connection: Connection, context: WorkerContext, rounds: Collection[tuple[Target, datetime]]
+) -> Mapping[RoundSlot, Sequence[Query]]:
+    """The queries of each round; none: it is left out.
 
     Every worker and region leaves out the same rounds.
     """
+    chosen = {RoundSlot(target.name, slot): target.queries for target, slot in rounds}
     rules, probes = context.settings.rules, context.settings.file.probes
-    if not probes.thin_out or not rule_of(rules, FallbackRule) or target.every < SHORTEST:
-        return target.queries
-    fallen = await _fallen(connection)
-    if target.name not in fallen:
-        return target.queries
-    now = context.now()
-    latest = await observations.samples(
-        connection, target.name, since=now - RECENT, until=now, most=_LATEST
-    )
-    spent = await spend_rows.today(connection)
-    chosen = pace(
-        target,
-        latest,
-        wait_s=allowed_silence(target, rule_of(rules, NoDataRule)),
-        left_usd=max(Decimal(0), probes.daily_budget_usd - spent.high_usd) / len(fallen),
-        left=_DAY - (now - _EPOCH) % _DAY,
-    )
-    nth, rest = divmod((slot - _EPOCH) // target.every, chosen.one_of)
-    if rest:
-        return ()
-    return (turn(target, latest, nth),) if chosen.lean else target.queries
+    if not chosen or not probes.thin_out or not rule_of(rules, FallbackRule):
+        return chosen
+    fallen = await incident_rows.open_scopes(connection, CHANGES)
+    thinned = [
+        (target, slot)
+        for target, slot in rounds
+        if target.name in fallen and target.every >= SHORTEST
+    ]
+    if not thinned:
+        return chosen
+    now, spent = context.now(), await spend_rows.today(connection)
+    for target, slot in thinned:
+        latest = await observations.samples(
+            connection, target.name, since=now - RECENT, until=now, most=_LATEST
+        )
+        at_pace = pace(
+            target,
+            latest,
+            wait_s=allowed_silence(target, rule_of(rules, NoDataRule)),
+            left_usd=max(Decimal(0), probes.daily_budget_usd - spent.high_usd) / len(fallen),
+            left=_DAY - (now - _EPOCH) % _DAY,
+        )
+        nth, rest = divmod((slot - _EPOCH) // target.every, at_pace.one_of)
+        if rest:
+            chosen[RoundSlot(target.name, slot)] = ()
+        elif at_pace.lean:
+            chosen[RoundSlot(target.name, slot)] = (turn(target, latest, nth),)
+    return chosen
 
 
 def turn(target: Target, latest: Sequence[Sample], nth: int) -> Query:
@@ -121,9 +130,3 @@ def turn(target: Target, latest: Sequence[Sample], nth: int) -> Query:
     notifying = {sample.query for sample in latest if sample.identity.fallback is not None}
     queries = [query for query in target.queries if query.id in notifying] or target.queries
     return queries[nth % len(queries)]
-
-
-async def _fallen(connection: Connection) -> set[str]:
-    """The targets with an open change of model; they share the rest of the budget."""
-    latest_incident = await incident_rows.latest_incidents(connection)
-    return {item.scope for item in latest_incident if item.rule in CHANGES and item.open}

@@ -5,12 +5,10 @@ import logging
 import signal
 import sys
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
@@ -18,9 +16,10 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from monitor import identity
-from monitor.domain import Query, Target
+from monitor.domain import Observation, Query, Target
 from monitor.notifications import Channel
 from monitor.storage import DatabaseBusy, DatabaseUnavailable, leases
+from monitor.storage.leases import RoundSlot
 from monitor.worker import (
     account_polling,
     burst,
@@ -39,25 +38,19 @@ from monitor.worker import (
     round_log,
     service_manager,
 )
+from monitor.worker.admission import AdmittedRound
 from monitor.worker.context import WorkerContext
+from monitor.worker.round_schedule import RoundSchedule
+from monitor.worker.rounds import RoundQueue
 
 log = logging.getLogger(__name__)
 
 DRAIN_S = 20  # for jobs in flight and the spool; shorter than the 30 s the platform allows
 LEAST_DRAIN_S, LAST_WORD_S = 3, 5  # for the spool after slow jobs, and for notices after it
 CLOCK_STEP_S = 2.0
-MOST_SKIPPED = 500  # slots of a target that wait to be recorded as missed
 # From one evaluation to the next, or from one that failed; how long a round waits for one.
 GLANCE_S, FAILED_S, WAITING_S = 1.0, 5.0, 10.0
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-WITHIN = timedelta(minutes=5)  # share of its slot within which every round begins
-LATE_WITHIN = timedelta(seconds=15)  # share after the start within which all late rounds begin
-
-
-def slot_of(now: datetime, every: timedelta) -> datetime:
-    """The round of an instant: rounds are aligned to the wall clock."""
-    return EPOCH + (now - EPOCH) // every * every
+BATCH_S = 0.5  # how long a finished probe may wait for others to be stored with it
 
 
 def _at_terminal() -> bool:
@@ -72,34 +65,6 @@ def _job_of(lease: str) -> str:
     if lease.startswith("health "):
         return " ".join(lease.split(" ")[:2])
     return lease.replace("_", " ")
-
-
-def phase(target: Target) -> timedelta:
-    """How long after its slot a target's round begins.
-
-    It is a share of the interval that depends only on the target's name. So targets on one backend
-    do not begin together, and none moves when another is added or removed. Slots are unchanged:
-    workers agree on them. Source: docs/configuration.md#phases
-    """
-    digest = sha256(target.name.encode()).digest()
-    share = int.from_bytes(digest[:4]) / 2**32
-    return min(target.every, WITHIN) * share
-
-
-def start_delays(targets: Iterable[Target]) -> dict[str, timedelta]:
-    """How long each target's round waits when a worker starts: evenly spread, the first at once."""
-    order = sorted(targets, key=phase)
-    return {
-        target.name: min(target.every / 4, LATE_WITHIN) * place / len(order)
-        for place, target in enumerate(order)
-    }
-
-
-def worth_probing_late(late: timedelta, every: timedelta) -> bool:
-    """Whether a round that begins so late is far enough from the next: half an interval, or
-    five minutes.
-    """
-    return every - late >= min(every / 2, WITHIN)
 
 
 class Worker:
@@ -127,10 +92,15 @@ class Worker:
         self._due_s = time.monotonic()  # when it is to begin
         self._watchdog: asyncio.Task[None] | None = None
         self._bursts: dict[str, asyncio.Task[None]] = {}
-        self._late: dict[str, asyncio.Task[None]] = {}
-        self._last_slot: dict[str, datetime] = {}  # asked, by target
-        self._skipped: dict[str, deque[datetime]] = {}  # slots to record as missed
         self._flight: set[asyncio.Task[object]] = set()
+        self._following: set[asyncio.Task[bool]] = set()
+        self.rounds = RoundQueue(
+            lambda: self.context,
+            self._run,
+            self._probe_round,
+            self._beat,
+            RoundSchedule(context.worker),
+        )
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._scheduler.add_listener(
             self._note, EVENT_JOB_ERROR | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES
@@ -150,9 +120,11 @@ class Worker:
             self.context.book.prepare(models, at=self.context.now())
         if self.context.database.closed is None:
             await self.use_database()
+        self.context.state.batch_s = BATCH_S
         self._arm()
         self._scheduler.start()
         sides = (
+            self.rounds.live(),
             self._keep_leases(),
             self._keep_evaluating(),
             self._watch_clock(),
@@ -180,8 +152,11 @@ class Worker:
         self.context.client.abort()
         for task in self._bursts.values():
             task.cancel()
-        if self._flight:
-            await asyncio.wait(self._flight, timeout=DRAIN_S)
+        self.rounds.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                while self._flight:  # a tick in progress may begin rounds, which end at once
+                    await asyncio.wait(self._flight)
         side += filter(None, [self._watchdog])
         for task in side:
             task.cancel()
@@ -222,19 +197,8 @@ class Worker:
     def _arm(self) -> None:
         """(Re)schedule every job from now on. After a clock step the old times are meaningless."""
         self._scheduler.remove_all_jobs()
-        self._last_slot.clear()
-        for target in self.context.settings.targets.values():
-            self._arm_rounds(target)
+        self.rounds.arm()
         self._arm_others()
-
-    def _arm_rounds(self, target: Target, *, catch_up: bool = True) -> None:
-        """Schedule the rounds of a target."""
-        now, delay = datetime.now(UTC), phase(target)
-        slot = slot_of(now - delay, target.every)
-        first = slot + delay + target.every
-        self._every(target.every, partial(self._round, target), f"ask {target.name}", first)
-        if catch_up:
-            self._catch_up(target, slot, now - slot - delay)
 
     def _arm_others(self) -> None:
         """Schedule everything but the rounds."""
@@ -314,17 +278,18 @@ class Worker:
             return
         changed = reload.changes(before, settings)
         self.context = reload.applied(self.context, settings)
+        self.rounds.forget(
+            name for name, target in before.targets.items() if settings.targets.get(name) != target
+        )
         for name, target in before.targets.items():
-            if settings.targets.get(name) != target:
-                self._forget(f"ask {name}")
-                if (running := self._bursts.pop(name, None)) is not None:
-                    running.cancel()  # it would ask the old address with the old key
-        for name, target in settings.targets.items():
-            earlier = before.targets.get(name)
-            if earlier != target:
-                other = earlier is None or earlier.every != target.every
-                self._last_slot.pop(name, None)
-                self._arm_rounds(target, catch_up=other)
+            running = self._bursts.get(name)
+            if settings.targets.get(name) != target and running is not None:
+                del self._bursts[name]
+                running.cancel()  # it would ask the old address with the old key
+        every = {name: target.every for name, target in before.targets.items()}
+        new = [one for name, one in settings.targets.items() if before.targets.get(name) != one]
+        self.rounds.follow([one for one in new if every.get(one.name) == one.every])
+        self.rounds.follow([one for one in new if every.get(one.name) != one.every], catch_up=True)
         for name in before.health.keys() - settings.health.keys():
             self._forget(f"health {name}")
         self._arm_others()
@@ -361,63 +326,30 @@ class Worker:
             self._flight.discard(task)
         return False
 
-    def _catch_up(self, target: Target, slot: datetime, late: timedelta) -> None:
-        """Take over the current slot, which a restart may have left without a worker."""
-        if target.name not in self._late:
-            wait = start_delays(self.context.settings.targets.values())[target.name]
-            task = asyncio.create_task(self._late_round(target, slot, late + wait, wait))
-            self._late[target.name] = task
-            task.add_done_callback(lambda _: self._late.pop(target.name, None))
-
-    async def _late_round(
-        self, target: Target, slot: datetime, late: timedelta, wait: timedelta
-    ) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(wait.total_seconds()):
-                await self.context.state.leaving.wait()
-        current = self.context.settings.targets.get(target.name)  # it may have changed meanwhile
-        if self.context.state.leaving.is_set() or current is None or current.every != target.every:
-            return
-        target = current
-        if worth_probing_late(late, target.every):
-            await self._run(self._probe_round_now(target, slot, late=True))
-        else:
-            await self._run(probe_round.note_missed(self.context, target, slot))
-
-    async def _round(self, target: Target) -> None:
-        if target.name in self._late:  # it began at the start and takes long
-            self.missed += 1
-            self.context.metrics.skipped()
-            return
-        now = datetime.now(UTC) - phase(target)
-        slot = slot_of(now, target.every)
-        skipped = self._skipped.setdefault(target.name, deque(maxlen=MOST_SKIPPED))
-        before = self._last_slot.get(target.name, slot)
-        gap = max((slot - before) // target.every - 1, 0)
-        first = max(gap - MOST_SKIPPED, 0) + 1
-        skipped.extend(before + target.every * nth for nth in range(first, gap + 1))
-        self._last_slot[target.name] = slot
-        await self._probe_round_now(target, slot)
-        await self._run(self._note_skipped(target, skipped))
-
-    async def _note_skipped(self, target: Target, skipped: deque[datetime]) -> None:
-        """Record the slots that passed while a round was still in progress, oldest first."""
-        while skipped:
-            await probe_round.note_missed(
-                self.context, target, skipped[0], reason=probe_round.STILL_ASKING
-            )
-            skipped.popleft()
-
-    async def _probe_round_now(self, target: Target, slot: datetime, *, late: bool = False) -> None:
+    async def _probe_round(self, admitted: AdmittedRound) -> None:
+        target, slot = admitted.target, admitted.slot
         between = partial(self._glance, target)
-        seen = await probe_round.run_round(self.context, target, slot, between=between)
+        seen = await probe_round.probe_admitted(self.context, admitted, between=between)
         self.context.state.round_ended_s = time.monotonic()
+        self._afterwards(self._conclude(target, slot, seen))
+
+    async def _conclude(self, target: Target, slot: datetime, seen: Sequence[Observation]) -> None:
         if seen:
             await self._evaluate(target)
             round_log.log_round(self.context, target, slot, seen)
             self._look_closer(target)
-        if seen or not late:  # a start alone is not a sign of success
-            await heartbeat.beat(self.context, target, slot)
+        self._beat([RoundSlot(target.name, slot)])
+
+    def _beat(self, rounds: Sequence[RoundSlot]) -> None:
+        """Report the cycle of rounds."""
+        within_s = 2 * self.context.state.batch_s
+        self._afterwards(heartbeat.beat(self.context, rounds, within_s=within_s))
+
+    def _afterwards(self, work: Awaitable[object]) -> None:
+        """What follows a round; the next round of its target does not wait for it."""
+        task = asyncio.create_task(self._run(work))
+        self._following.add(task)
+        task.add_done_callback(self._following.discard)
 
     def _look_closer(self, target: Target) -> None:
         """Start a burst if something is suspected, one at a time for each target.

@@ -130,7 +130,8 @@ def opened(url: str, rule: str, *, resolved: bool = False) -> int:
 
 
 def followed(url: str, track: TrackerState) -> None:
-    stored(url, lambda c: fingerprints.keep(c, "rag", track, learnt_until=NOON))
+    kept = fingerprints.KeptState("rag", track, NOON)
+    stored(url, lambda c: fingerprints.keep(c, [kept]))
 
 
 @pytest.fixture

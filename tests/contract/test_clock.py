@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from monitor.domain import Identity, Outcome, Sent
+from monitor.domain import ClaimKind, Evidence, Identity, Outcome, Sent
 from monitor.storage import (
+    Connection,
     Database,
     clock_repair,
     incident_rows,
@@ -47,6 +48,11 @@ async def add(database: Database, *new: Any) -> None:
 
 def round_at(at: datetime, **changes: Any) -> Sequence[Any]:
     return [observation(slot=at, started_at=at, query=query, **changes) for query in ("hi", "kbli")]
+
+
+async def claim(connection: Connection, slot: datetime) -> bool:
+    wanted = leases.RoundSlot("rag", slot)
+    return wanted in await leases.claim(connection, [wanted], region="local", worker="w1")
 
 
 def broken(at: datetime) -> Sequence[Any]:
@@ -154,13 +160,13 @@ async def test_slots_of_the_future_are_free_when_their_time_comes(
 ) -> None:
     slot = now() + ahead
     async with database.begin() as connection:
-        await leases.claim(connection, "rag", "local", slot, "w1")
+        await claim(connection, slot)
     await add(database, *round_at(slot))
     async with open_context(settings(tmp_path), database) as context:
         await clock_check.check(context, correct=False)
         await pass_time(database, ahead)
         async with database.begin() as connection:
-            assert await leases.claim(connection, "rag", "local", slot - ahead, "w1")
+            assert await claim(connection, slot - ahead)
             assert await observations.add(connection, round_at(slot - ahead)) == 2
     assert rows(database_url, "SELECT count(*) FROM misdated_observations") == [(2,)]
 
@@ -276,7 +282,7 @@ async def test_clocks_that_agree_say_nothing_and_change_nothing(
     await add(database, *round_at(now()))
     async with open_context(settings(tmp_path), database) as context:
         async with database.begin() as connection:
-            await leases.claim(connection, "rag", "local", now() - EVERY, "w1")
+            await claim(connection, now() - EVERY)
             await incident_rows.add(connection, rule="all", target="all", reason="r", muted_by="m",
                             until=now() + timedelta(days=3))  # fmt: skip
             await outbox.add(
@@ -294,7 +300,7 @@ async def test_state_of_the_future_is_set_to_now(
     at = now() + ahead
     async with open_context(settings(tmp_path), database) as context:
         async with database.begin() as connection:
-            await leases.claim(connection, "rag", "local", at, "w1")
+            await claim(connection, at)
             await incident_rows.add(connection, rule="all", target="all", reason="r", muted_by="m",
                             until=at + timedelta(hours=2))  # fmt: skip
         await run(database, "UPDATE mutes SET muted_at = :at", at=at)
@@ -361,11 +367,12 @@ async def test_a_clock_two_years_ahead_deletes_nothing(
 
 async def test_answers_of_the_future_do_not_say_who_answers_now(database: Database) -> None:
     at = now()
-    await add(database, observation(slot=at, started_at=at),
-              observation(slot=at + EVERY, started_at=at + EVERY))  # fmt: skip
+    claims = (Evidence(ClaimKind.SELF, "llama", -1.0),)
+    await add(database, observation(slot=at, started_at=at, evidence=claims),
+              observation(slot=at + EVERY, started_at=at + EVERY, evidence=claims))  # fmt: skip
     async with database.begin() as connection:
-        found = await observations.direct_answers(connection, "rag", ["hi"], until=at)
-    assert len(found) == 1
+        found = await observations.self_claims(connection, {"rag": ["hi"]}, until=at)
+    assert found == {"rag": [{"llama"}]}
 
 
 async def test_the_writers_role_may_correct_everything(

@@ -32,9 +32,10 @@ async def switch(
     async with site() as received:
         configured = settings(home, HEARTBEAT_URL=f"{received.url}/ping/canary-uuid")
         async with database.begin() as connection:
-            await leases.claim(connection, "rag", "local", SLOT, "w1")
+            ours = {"region": "local", "worker": "w1"}
+            await leases.claim(connection, [leases.RoundSlot("rag", SLOT)], **ours)
             if finished:
-                await leases.finish(connection, "rag", "local", SLOT)
+                await leases.finish(connection, [leases.RoundEnd("rag", SLOT)], **ours)
             if evaluated:
                 span = timedelta(seconds=90)
                 await leases.hold(connection, "evaluate", holder="w2", span=span)
@@ -44,7 +45,7 @@ async def switch(
 
 
 async def beat(context: WorkerContext) -> bool:
-    return await heartbeat.beat(context, context.settings.targets["rag"], SLOT)
+    return await heartbeat.beat(context, [leases.RoundSlot("rag", SLOT)])
 
 
 async def test_a_whole_good_cycle_is_reported_and_noted(database: Database, tmp_path: Path) -> None:
@@ -69,6 +70,7 @@ async def test_half_a_cycle_is_not_reported(
 async def test_what_waits_in_the_spool_is_not_stored(database: Database, tmp_path: Path) -> None:
     async with switch(database, tmp_path) as (context, _, received):
         context.state.spool.keep([observation()])
+        context.state.spool.not_taken()
         assert not await beat(context)
         context.state.spool.forget(context.state.spool.oldest(1))
         assert await beat(context)

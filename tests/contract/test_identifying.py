@@ -59,7 +59,7 @@ async def captured_by_hand(
 
 
 async def known(database: Database, cache: IdentityCache, target: Target) -> IdentityContext:
-    return (await identity_memory.load(database, cache, target, now=NOON)).identity
+    return (await identity_memory.load(database, cache, [target], now=NOON)).identity[target.name]
 
 
 async def follow(
@@ -73,7 +73,7 @@ async def follow(
     learnt = IdentityLearning(target="rag", observation=uuid4(), style=before.style,
                               step=judged.step)  # fmt: skip
     async with database.begin() as connection:
-        await probe_rows.learn(connection, learnt)
+        await probe_rows.learn(connection, [learnt])
     cache.stored(learnt)
     return judged.style
 
@@ -89,7 +89,7 @@ async def capture(
     learnt = identity.learning(JudgedAnswer(judgement=who), said, target, before,
                                outcome=seen.outcome, observation=seen.id)  # fmt: skip
     async with database.begin() as connection:
-        await probe_rows.learn(connection, learnt)
+        await probe_rows.learn(connection, [learnt])
 
 
 async def followed(
@@ -175,7 +175,7 @@ async def test_workers_that_judge_at_the_same_time_count_both_answers(database: 
     both = [await judged_by(database, IdentityCache(), SimulatedModel.LLAMA, seed) for seed in "ab"]
     for learnt in both:
         async with database.begin() as connection:
-            await probe_rows.learn(connection, learnt)
+            await probe_rows.learn(connection, [learnt])
     assert await rows(database, "SELECT (state->>'judged')::int FROM identity_states") == [(3,)]
 
 
@@ -186,7 +186,7 @@ async def test_an_answer_judged_by_a_baseline_that_was_replaced_meanwhile_leaves
     learnt = await judged_by(database, IdentityCache(), SimulatedModel.LLAMA, "a")
     async with database.begin() as connection:
         await fingerprints.begin(connection, "rag", LLAMA, verified_by="operator")
-        await probe_rows.learn(connection, learnt)
+        await probe_rows.learn(connection, [learnt])
     assert await rows(database, "SELECT count(*) FROM identity_states") == [(0,)]
 
 
@@ -290,7 +290,7 @@ async def test_doubt_asks_up_to_four_more_probes_within_the_budget(
         epoch=epoch.number, courses=(FallbackEvidence(HAIKU, (log_odds, 0.0, 0.0)),), since=NOON
     )
     async with database.begin() as connection:
-        await fingerprints.keep(connection, "rag", track, learnt_until=NOON)
+        await fingerprints.keep(connection, [fingerprints.KeptState("rag", track, NOON)])
     queries: list[Query] = []
 
     async def ask(query: Query) -> bool:

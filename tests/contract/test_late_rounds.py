@@ -2,23 +2,27 @@
 
 import asyncio
 import io
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
+from monitor.domain import Target
 from monitor.notifications import ConsoleNotifier
 from monitor.storage import Database, engine, leases
+from monitor.storage.leases import RoundSlot
 from monitor.worker import probe_round
-from monitor.worker.scheduler import Worker, slot_of
+from monitor.worker.round_schedule import phase
+from monitor.worker.rounds import RoundQueue
+from monitor.worker.scheduler import Worker
 from tests.contract.open_context import open_context, settings
 from tests.contract.test_workers import turning
 from tests.e2e.worker_process import rows
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 EVERY = 6 * HOUR
-SLOT = slot_of(datetime.now(UTC), EVERY)
 ASKED = "SELECT DISTINCT slot FROM observations"
 KNOWN = "SELECT slot, worker, missed FROM slots ORDER BY slot"
 
@@ -28,41 +32,54 @@ def direct(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
-async def started(database: Database, home: Path, url: str, *, late: timedelta) -> None:
-    """A worker begins so long after its slot was due, and sees to it."""
+def slot_before(target: Target, late: timedelta) -> datetime:
+    """The slot whose round would have begun so long ago."""
+    return datetime.now(UTC) - phase(target) - late
+
+
+async def started(
+    database: Database, home: Path, url: str, *, late: timedelta, slot: datetime | None = None
+) -> datetime:
+    """A worker begins so long after a slot was due, and sees to it; returns the slot."""
     configured = settings(home, url, MONITOR_TARGETS__RAG__EVERY="6h")
     async with open_context(configured, database, ConsoleNotifier(io.StringIO())) as context:
-        one = Worker(context)
-        one._catch_up(context.settings.targets["rag"], SLOT, late)
-        await asyncio.gather(*one._late.values())
+        rounds, target = Worker(context).rounds, context.settings.targets["rag"]
+        slot = slot or slot_before(target, late)
+        rounds.schedule.add(RoundSlot("rag", slot), begins_at=datetime.now(UTC), late=True)
+        await rounds.tick()
+        await asyncio.gather(*rounds.running.values())
+    return slot
 
 
 async def claimed(database: Database, slot: datetime) -> None:
+    ours = {"region": "local", "worker": "w9"}
     async with database.begin() as connection:
-        assert await leases.claim(connection, "rag", "local", slot, "w9")
-        await leases.finish(connection, "rag", "local", slot)
+        assert await leases.claim(connection, [RoundSlot("rag", slot)], **ours)
+        await leases.finish(connection, [leases.RoundEnd("rag", slot)], **ours)
 
 
 async def test_a_slot_no_one_claimed_is_probed_at_once(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     async with turning() as service:
-        await started(database, tmp_path, service.url, late=5 * HOUR)
+        slot = await started(database, tmp_path, service.url, late=5 * HOUR)
         assert service.asked == 2
-    assert rows(database_url, ASKED) == [(SLOT,)]
-    assert rows(database_url, KNOWN) == [(SLOT, "w1", None)]
+    assert rows(database_url, ASKED) == [(slot,)]
+    assert rows(database_url, KNOWN) == [(slot, "w1", None)]
 
 
 async def test_a_slot_that_is_nearly_over_is_recorded_as_missed(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    await claimed(database, SLOT - EVERY)
+    earlier = datetime.now(UTC) - 3 * EVERY
+    await claimed(database, earlier)
+    late = EVERY - MINUTE
     async with turning() as service:
-        await started(database, tmp_path, service.url, late=EVERY - MINUTE)
-        await started(database, tmp_path, service.url, late=EVERY - MINUTE)
+        slot = await started(database, tmp_path, service.url, late=late)
+        await started(database, tmp_path, service.url, late=late, slot=slot)
         assert service.asked == 0
     reason = "no worker was running when it was due"
-    assert rows(database_url, KNOWN) == [(SLOT - EVERY, "w9", None), (SLOT, "w1", reason)]
+    assert rows(database_url, KNOWN) == [(earlier, "w9", None), (slot, "w1", reason)]
 
 
 async def test_before_a_target_was_watched_nothing_is_missed(
@@ -76,12 +93,12 @@ async def test_before_a_target_was_watched_nothing_is_missed(
 async def test_a_slot_that_was_probed_before_the_restart_is_left_alone(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    await claimed(database, SLOT)
+    slot = datetime.now(UTC) - HOUR
+    await claimed(database, slot)
     async with turning() as service:
-        await started(database, tmp_path, service.url, late=HOUR)
-        await started(database, tmp_path, service.url, late=EVERY - MINUTE)
+        await started(database, tmp_path, service.url, late=HOUR, slot=slot)
         assert service.asked == 0
-    assert rows(database_url, KNOWN) == [(SLOT, "w9", None)]
+    assert rows(database_url, KNOWN) == [(slot, "w9", None)]
 
 
 async def test_a_first_start_probes_at_once_however_long_the_interval(
@@ -99,23 +116,67 @@ async def test_a_first_start_probes_at_once_however_long_the_interval(
     assert len(rows(database_url, ASKED)) == 1
 
 
+async def rounds_of(
+    database: Database, home: Path, url: str, work: Callable[[RoundQueue, Target], Awaitable[None]],
+    **given: str,
+) -> None:  # fmt: skip
+    configured = settings(home, url, MONITOR_TARGETS__RAG__EVERY="6h", **given)
+    async with open_context(configured, database, ConsoleNotifier(io.StringIO())) as context:
+        await work(Worker(context).rounds, context.settings.targets["rag"])
+
+
 async def test_slots_that_passed_during_a_round_are_recorded_as_missed(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
+    before = datetime.now(UTC) - 3 * EVERY
+    await claimed(database, before)
+    slots: list[datetime] = []
+
+    async def passed(rounds: RoundQueue, target: Target) -> None:
+        slots.extend(slot_before(target, late) for late in (MINUTE, timedelta(0)))
+        rounds.schedule.add(RoundSlot("rag", slots[0]), begins_at=datetime.now(UTC))
+        await rounds.tick()
+        rounds.schedule.add(RoundSlot("rag", slots[1]), begins_at=datetime.now(UTC))
+        await rounds.tick()
+        assert rows(database_url, KNOWN)[2:] == [], "until then another worker may take it"
+        await asyncio.gather(*rounds.running.values())
+        await rounds.tick()
+
     async with turning() as service:
-        configured = settings(tmp_path, service.url, MONITOR_TARGETS__RAG__EVERY="6h")
-        async with open_context(configured, database, ConsoleNotifier(io.StringIO())) as context:
-            one = Worker(context)
-            await claimed(database, SLOT - 3 * EVERY)
-            one._last_slot["rag"] = SLOT - 3 * EVERY
-            await one._round(context.settings.targets["rag"])
+        await rounds_of(database, tmp_path, service.url, passed)
+        assert service.asked == 2
     reason = "the previous round took too long"
     assert rows(database_url, KNOWN) == [
-        (SLOT - 3 * EVERY, "w9", None),
-        (SLOT - 2 * EVERY, "w1", reason),
-        (SLOT - EVERY, "w1", reason),
-        (SLOT, "w1", None),
+        (before, "w9", None),
+        (slots[0], "w1", None),
+        (slots[1], "w1", reason),
     ]
+
+
+async def test_without_capacity_a_round_waits_and_is_missed_when_the_next_is_due(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    before = datetime.now(UTC) - 3 * EVERY
+    await claimed(database, before)
+    slots: list[datetime] = []
+
+    async def full(rounds: RoundQueue, target: Target) -> None:
+        held = asyncio.create_task(asyncio.Event().wait())
+        rounds.running["another"] = held  # type: ignore[assignment]
+        slots.append(slot_before(target, MINUTE))
+        rounds.schedule.add(RoundSlot("rag", slots[0]), begins_at=datetime.now(UTC))
+        await rounds.tick()
+        assert len(rows(database_url, KNOWN)) == 1, "it waits"
+        del rounds.running["another"]
+        held.cancel()
+        await rounds.tick()
+        await asyncio.gather(*rounds.running.values())
+
+    async with turning() as service:
+        limit = {"MONITOR_PROBES__MAX_CONCURRENT": "1"}
+        await rounds_of(database, tmp_path, service.url, full, **limit)
+        assert service.asked == 2
+    assert rows(database_url, KNOWN) == [(before, "w9", None), (slots[0], "w1", None)]
 
 
 async def test_a_server_that_answers_nothing_keeps_no_round_from_being_probed(
@@ -139,8 +200,8 @@ async def test_a_server_that_answers_nothing_keeps_no_round_from_being_probed(
                 pass
 
             async with asyncio.timeout(60):
-                target = context.settings.targets["rag"]
-                assert len(await probe_round.run_round(context, target, SLOT, between=nothing)) == 2
+                target, now = context.settings.targets["rag"], datetime.now(UTC)
+                assert len(await probe_round.run_round(context, target, now, between=nothing)) == 2
             assert len(context.state.spool) == 2
             free.set()
             await asyncio.gather(*holders)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from monitor.storage import Database
-from monitor.worker import evaluation, probe_round
+from monitor.worker import admission, evaluation, probe_round
 from tests.contract.open_context import open_context, settings
 from tests.contract.test_probe_budget import nothing
 from tests.e2e.worker_process import rows
@@ -17,7 +17,7 @@ SEEN = "SELECT outcome, ttft_ms, fallback FROM observations"
 
 
 @pytest.mark.parametrize(
-    ("wait_s", "missed"), [(120, probe_round.BACKING_OFF), (0, "HTTP 429: slowly")]
+    ("wait_s", "missed"), [(120, admission.BACKING_OFF), (0, "HTTP 429: slowly")]
 )
 async def test_a_round_that_is_throttled_ends_and_the_next_is_asked_when_the_service_allows_it(
     database: Database, database_url: str, tmp_path: Path, wait_s: int, missed: str
@@ -117,5 +117,5 @@ async def test_being_asked_to_wait_for_one_target_spares_no_other(
     async with open_context(settings(tmp_path), database) as context:
         rag = context.settings.targets["rag"]
         context.state.backoff_until["another"] = datetime.now(UTC) + timedelta(hours=1)
-        reason, queries = await probe_round._admitted(context, rag, datetime.now(UTC))
-    assert (reason, tuple(queries)) == (None, rag.queries)
+        [admitted] = await admission.admit(context, [(rag, datetime.now(UTC))])
+    assert tuple(admitted.queries) == rag.queries

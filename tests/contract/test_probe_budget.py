@@ -8,7 +8,7 @@ import pytest
 
 from monitor.domain import Observation
 from monitor.storage import Database, observations
-from monitor.worker import probe_round
+from monitor.worker import admission, probe_round
 from tests.contract.open_context import open_context, settings
 from tests.contract.test_outage import Doors
 from tests.e2e.worker_process import rows
@@ -39,9 +39,7 @@ async def test_a_worker_that_was_just_started_counts_what_others_spent(
     async with database.begin() as connection:
         await observations.add(connection, [spending(usd) for usd in spent])
     async with open_context(settings(tmp_path, **LIMITS), database) as context:
-        assert (await probe_round.before_probe(context, context.settings.targets["rag"]))[
-            0
-        ] == reason
+        assert (await admission.before_probe(context, context.settings.targets["rag"]))[0] == reason
 
 
 async def nothing() -> None:
@@ -66,7 +64,7 @@ async def test_it_goes_on_with_the_next_day(database: Database, tmp_path: Path) 
     async with database.begin() as connection:
         await observations.add(connection, [spending("0.50", at=yesterday)])
     async with open_context(settings(tmp_path, **LIMITS), database) as context:
-        assert (await probe_round.before_probe(context, context.settings.targets["rag"]))[0] is None
+        assert (await admission.before_probe(context, context.settings.targets["rag"]))[0] is None
 
 
 async def test_while_the_database_is_away_what_it_said_last_and_what_waits_for_it_count(
@@ -77,12 +75,12 @@ async def test_while_the_database_is_away_what_it_said_last_and_what_waits_for_i
         await observations.add(connection, [spending("0.30")])
     async with open_context(settings(tmp_path, **LIMITS), database) as context:
         target = context.settings.targets["rag"]
-        assert (await probe_round.before_probe(context, target))[0] is None
+        assert (await admission.before_probe(context, target))[0] is None
         doors.close()
         try:
             context.state.spool.keep([spending("0.19")])
-            assert (await probe_round.before_probe(context, target))[0] is None
+            assert (await admission.before_probe(context, target))[0] is None
             context.state.spool.keep([spending("0.01")])
-            assert (await probe_round.before_probe(context, target))[0] == USED_UP
+            assert (await admission.before_probe(context, target))[0] == USED_UP
         finally:
             doors.open()

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import text
 
 from monitor.storage import Database, observations
-from monitor.worker.scheduler import slot_of
+from monitor.worker.round_schedule import slot_of
 from tests.example_data import observation
 
 MINUTE, EVERY = timedelta(minutes=1), timedelta(minutes=5)

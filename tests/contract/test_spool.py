@@ -17,7 +17,7 @@ from monitor.domain import Observation
 from monitor.notifications import ConsoleNotifier
 from monitor.storage import Database, DatabaseUnavailable, spool_file
 from monitor.storage.spool import Spool, SpoolFile
-from monitor.worker import outage, probe_round
+from monitor.worker import admission, outage
 from monitor.worker.context import WorkerContext, WorkerState
 from monitor.worker.scheduler import Worker
 from tests.contract.open_context import open_context, settings
@@ -114,7 +114,7 @@ async def test_what_waits_after_a_restart_counts_for_the_budget(
         await asyncio.to_thread(doors.read_only, True)
         await outage.adopt(one)
         assert len(one.state.spool) == 2
-        assert (await probe_round.before_probe(one, target))[0] == USED_UP
+        assert (await admission.before_probe(one, target))[0] == USED_UP
         await asyncio.to_thread(doors.read_only, False)
 
 

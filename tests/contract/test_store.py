@@ -140,15 +140,20 @@ async def test_samples_come_oldest_first_and_rows_of_a_wrong_clock_are_not_judge
     assert [sample.tpot_ms for sample in seen] == [early.tpot_ms, late.tpot_ms]
 
 
+ROUND = leases.RoundSlot("rag", NOON)
+
+
 async def test_one_of_two_workers_claims_a_slot(database: Database) -> None:
     async def claim(worker: str) -> bool:
         async with database.begin() as connection:
-            return await leases.claim(connection, "rag", "local", NOON, worker)
+            claimed = await leases.claim(connection, [ROUND], region="local", worker=worker)
+            return claimed == {ROUND}
 
     won = await asyncio.gather(claim("w1"), claim("w2"))
     assert sorted(won) == [False, True]
     async with database.begin() as connection:
-        assert await leases.claim(connection, "rag", "ams", NOON, "w3"), "each region asks itself"
+        claimed = await leases.claim(connection, [ROUND], region="ams", worker="w3")
+        assert claimed == {ROUND}, "each region asks itself"
 
 
 async def test_a_lease_is_held_by_one_and_taken_over_with_a_higher_fence(

@@ -10,7 +10,7 @@ import pytest
 from monitor.domain import Identity, Incident
 from monitor.storage import Database, incident_rows, observations
 from monitor.storage.tables import observations as table
-from monitor.worker import probe_round
+from monitor.worker import admission
 from tests.contract.open_context import open_context, settings
 from tests.e2e.worker_process import rows
 from tests.example_data import HAIKU, observation
@@ -59,11 +59,6 @@ async def test_every_second_slot_is_left_out_and_marked_and_the_others_ask_one_q
     configured = settings(tmp_path, **given)
     target = configured.targets["rag"]
     async with open_context(configured, database) as context:
-        admitted = [
-            await probe_round._admitted(context, target, slot + n * EVERY) for n in range(4)
-        ]
-    assert [reason for reason, _ in admitted] == missed
-    assert [len(queries) for reason, queries in admitted if not reason] == [
-        requested
-    ] * missed.count(None)
+        admitted = await admission.admit(context, [(target, slot + n * EVERY) for n in range(4)])
+    assert [len(one.queries) for one in admitted] == [requested] * missed.count(None)
     assert [row[0] for row in rows(database_url, SLOTS)] == missed

@@ -13,8 +13,8 @@ from monitor.config import Settings, load
 from monitor.domain import ClaimKind, Identity, Observation
 from monitor.identity.fingerprint.features import AnswerText
 from monitor.identity.token_counts.counts import Counter
-from monitor.storage import Database, baseline_answers, fingerprints, rederive
-from monitor.worker import probe_round
+from monitor.storage import Connection, Database, baseline_answers, fingerprints, rederive
+from monitor.worker import admission, probe_round
 from monitor.worker.rederivation import derive
 from tests.contract.open_context import open_context
 from tests.example_data import HAIKU, LLAMA
@@ -64,7 +64,7 @@ async def probed(
         async with open_context(configured, database) as opened:
             context = replace(opened, counters=counters or {})
             target = context.settings.targets["rag"]
-            _, known = await probe_round.before_probe(context, target)
+            _, known = await admission.before_probe(context, target)
             made = await probe_round.probe(
                 context, target, target.queries[query], slot=context.now(), known=known
             )
@@ -155,17 +155,25 @@ async def test_confirmed_answers_keep_their_counts(tmp_path: Path, database: Dat
         assert [OURS(reported) == tokens for reported, tokens in rows] == [True, True]
 
 
+async def newest(connection: Connection) -> tuple[int, int]:
+    """What changes whenever other answers are confirmed."""
+    state = await fingerprints.state(connection, "rag")
+    assert state is not None
+    captured = await baseline_answers.captured(connection, [state.epoch])
+    return state.epoch.number, captured["rag"].newest
+
+
 async def test_a_reverted_baseline_confirms_no_counts(tmp_path: Path, database: Database) -> None:
     await baseline(tmp_path, database, 3)
     await baseline(tmp_path, database, 5)
     queries = settings(tmp_path, "http://127.0.0.1:1").targets["rag"].queries
     async with database.begin() as connection:
-        accepted = await baseline_answers.newest(connection, "rag")
+        accepted = await newest(connection)
         assert len((await baseline_answers.confirmed(connection, "rag", queries))[LLAMA]) == 5
         first = (await fingerprints.epochs(connection, "rag"))[-1]
         await fingerprints.put_in_force(connection, first)
         assert len((await baseline_answers.confirmed(connection, "rag", queries))[LLAMA]) == 3
-        assert await baseline_answers.newest(connection, "rag") != accepted, "what is cached is old"
+        assert await newest(connection) != accepted, "what is cached is old"
 
 
 def test_check_reads_each_tokenizer(

@@ -13,7 +13,8 @@ import pytest
 from monitor.cli.alerting import show
 from monitor.domain import Identity, Incident, Observation
 from monitor.storage import Database, incident_rows, observations, spend_rows
-from monitor.worker import daily_spend, evaluation, probe_round, probe_throttling
+from monitor.storage.leases import RoundSlot
+from monitor.worker import admission, daily_spend, evaluation, probe_throttling
 from tests.contract.open_context import open_context, settings
 from tests.contract.past_day import one, sql
 from tests.example_data import observation
@@ -99,7 +100,7 @@ async def test_unknown_models_use_up_the_budget_of_probes_by_their_upper_end(
 ) -> None:
     await add(database, *(changed(datetime.now(UTC)) for _ in range(count)))
     async with open_context(settings(tmp_path), database) as context:
-        reason, _ = await probe_round.before_probe(context, context.settings.targets["rag"])
+        reason, _ = await admission.before_probe(context, context.settings.targets["rag"])
         await evaluation.evaluate(context)
         async with database.begin() as connection:
             spent = await spend_rows.today(connection)
@@ -138,12 +139,11 @@ async def test_rounds_are_thinned_while_a_change_of_model_is_open(
         database.begin() as connection,
     ):
         rag = context.settings.targets["rag"]
-        rounds = [
-            await probe_throttling.queries_of_round(
-                connection, context, rag, now.replace(minute=0) + n * rag.every
-            )
-            for n in range(2)
-        ]
+        slots = [now.replace(minute=0) + n * rag.every for n in range(2)]
+        chosen = await probe_throttling.queries_of_rounds(
+            connection, context, [(rag, slot) for slot in slots]
+        )
+        rounds = [chosen[RoundSlot("rag", slot)] for slot in slots]
     assert sorted(len(queries) for queries in rounds) == [0, 1]
 
 

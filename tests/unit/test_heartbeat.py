@@ -40,7 +40,8 @@ def one(slot: datetime = SLOT, worker: str = "us", *, finished: bool = True,
 def test_a_cycle_is_whole_or_the_reason_is_named(
     rounds: list[ClaimedRound], evaluated: bool, spooled: int, reason: str | None
 ) -> None:
-    assert seeing(rounds, slot=SLOT, worker="us", evaluated=evaluated, spooled=spooled) == reason
+    own, before = (next((one for one in rounds if one.slot == at), None) for at in (SLOT, BEFORE))
+    assert seeing(own, before, worker="us", evaluated=evaluated, spooled=spooled) == reason
 
 
 @pytest.mark.parametrize(

@@ -160,10 +160,9 @@ LONGER = {
     "__main__.py": 750,  # declares every command and its options
     "cli/compare_command.py": 450,
     "rules/ttft.py": 450,
-    "storage/fingerprints.py": 450,
     "storage/report_tables.py": 460,
     "storage/tables.py": 600,
-    "worker/scheduler.py": 560,
+    "worker/scheduler.py": 500,
 }
 
 

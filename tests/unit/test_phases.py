@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from monitor.domain import Query, Target
-from monitor.worker.scheduler import phase, start_delays, worth_probing_late
+from monitor.worker.round_schedule import phase, start_delays, worth_probing_late
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 

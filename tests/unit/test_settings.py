@@ -76,8 +76,8 @@ def faults(tmp_path: Path, text: str, **environ: str) -> list[str]:
          "MONITOR_COLOUR: unknown variable; write MONITOR_<SECTION>__<KEY> with a section of "
          "monitor.toml, or unset it"),
         (GOOD, {"MONITOR_PROBES__BUDGET": "1"},
-         "MONITOR_PROBES__BUDGET: unknown key; known here: daily_budget_usd, max_per_day, "
-         "thin_out"),
+         "MONITOR_PROBES__BUDGET: unknown key; known here: daily_budget_usd, max_concurrent, "
+         "max_per_day, thin_out"),
         (GOOD, {"DATABASE_URL": "mysql://u:secret@h/d"},
          'DATABASE_URL = "mysql://***": write postgresql://user:password@host:5432/database'),
         (GOOD, {"SLACK_WEBHOOK_URL": "http://hooks.example.com/x"},

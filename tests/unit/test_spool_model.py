@@ -30,6 +30,7 @@ from hypothesis.stateful import (
 from monitor.domain import Observation
 from monitor.storage import DatabaseUnavailable, probe_rows, spool_file
 from monitor.storage import spool as spools
+from monitor.storage.batch import Batch
 from monitor.storage.spool import Spool, SpoolFile
 from monitor.worker import outage
 from tests.example_data import observation
@@ -97,8 +98,12 @@ class Process:
     def __init__(self, folder: Path) -> None:
         self.spool = Spool(MOST, file=SpoolFile(folder))
         self.context: Any = SimpleNamespace(
-            state=SimpleNamespace(spool=self.spool, learnings={}),
+            state=SimpleNamespace(
+                spool=self.spool, learnings={}, writes=Batch(), ends=[], spent=None
+            ),
             database=None,
+            region="local",
+            worker="w1",
             metrics=SimpleNamespace(rejected=lambda: None),
         )
 
@@ -158,7 +163,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self.place.cleanup()
 
     async def _store(
-        self, database: object, new: Sequence[Observation], learnings: object
+        self, database: object, new: Sequence[Observation], learnings: object, **ends: object
     ) -> tuple[int, tuple[()]]:
         """The database: a row for each id, in the order in which they came first."""
         if self.disk.dead:

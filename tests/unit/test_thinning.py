@@ -155,7 +155,7 @@ def test_without_a_rule_of_silence_the_gap_of_a_window_counts() -> None:
 def test_a_round_left_out_on_purpose_withholds_no_heartbeat() -> None:
     left_out = ClaimedRound(NOON, "w1", finished=True, missed=THINNED)
     for missed, reason in ((left_out, None), (left_out._replace(missed="it rained"), "it rained")):
-        reported = seeing([missed], slot=NOON, worker="w1", evaluated=True, spooled=0)
+        reported = seeing(missed, None, worker="w1", evaluated=True, spooled=0)
         assert reported == (reason and f"the round is incomplete: {reason}")
 
 

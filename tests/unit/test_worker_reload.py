@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -12,8 +12,19 @@ import pytest
 
 from monitor.domain import NoticeStatus, Query, Sent, Target
 from monitor.storage import DatabaseUnavailable
-from monitor.worker import burst, delivery_job, evaluation, probe_round, reload, scheduler
-from monitor.worker.context import WorkerState
+from monitor.storage.leases import RoundEnd
+from monitor.worker import (
+    burst,
+    delivery_job,
+    evaluation,
+    heartbeat,
+    outage,
+    probe_round,
+    reload,
+    scheduler,
+)
+from monitor.worker.admission import AdmittedRound
+from monitor.worker.context import WorkerContext, WorkerState
 from monitor.worker.scheduler import Worker
 from tests.unit.notices import OPENED
 
@@ -26,7 +37,10 @@ def context(*targets: Target, **channels: Any) -> Any:
     settings = SimpleNamespace(
         targets={target.name: target for target in targets}, health={}, config_hash="x"
     )
-    return SimpleNamespace(settings=settings, channels=channels, state=WorkerState(), database=None)
+    return SimpleNamespace(
+        settings=settings, channels=channels, state=WorkerState(), database=None, worker="w1",
+        now=WorkerContext.now,
+    )  # fmt: skip
 
 
 async def worker(monkeypatch: pytest.MonkeyPatch, before: Any, after: Any) -> Worker:
@@ -39,7 +53,7 @@ async def worker(monkeypatch: pytest.MonkeyPatch, before: Any, after: Any) -> Wo
     monkeypatch.setattr(reload, "changes", lambda *_: [])
     monkeypatch.setattr(reload, "applied", lambda *_: after)
     made = Worker(before)
-    for name in ("_arm_rounds", "_arm_others", "_begin_configured"):
+    for name in ("_arm_others", "_begin_configured"):
         monkeypatch.setattr(made, name, lambda *_, **__: None)
     return made
 
@@ -65,21 +79,36 @@ async def test_a_reload_ends_the_burst_of_a_target_that_changed(
     await asyncio.wait([running])
 
 
-@pytest.mark.parametrize(("after", "probed"), [((), []), ((MOVED,), ["http://new"])])
-async def test_a_late_round_that_waits_uses_the_new_settings(
-    monkeypatch: pytest.MonkeyPatch, after: tuple[Target, ...], probed: list[str]
-) -> None:
-    urls: list[str] = []
+@pytest.mark.parametrize(
+    ("after", "probed", "missed"),
+    [((), [], "its target was removed from the configuration"), ((MOVED,), ["http://new"], None)],
+)
+async def test_a_claimed_round_that_waits_uses_the_new_settings(
+    monkeypatch: pytest.MonkeyPatch, after: tuple[Target, ...], probed: list[str],
+    missed: str | None,
+) -> None:  # fmt: skip
+    urls, ended = list[str](), list[RoundEnd]()
 
-    async def run_round(_: Any, target: Target, *__: Any, **___: Any) -> tuple[()]:
-        urls.append(target.url)
+    async def probe_admitted(_: Any, admitted: AdmittedRound, **__: Any) -> tuple[()]:
+        urls.append(admitted.target.url)
         return ()
 
-    monkeypatch.setattr(probe_round, "run_round", run_round)
+    async def keep(_: Any, __: Any, *, ends: Sequence[RoundEnd]) -> None:
+        ended.extend(ends)
+
+    async def beat(*_: Any, **__: Any) -> None:
+        pass
+
+    monkeypatch.setattr(probe_round, "probe_admitted", probe_admitted)
+    monkeypatch.setattr(outage, "keep", keep)
+    monkeypatch.setattr(heartbeat, "beat", beat)
     one = await worker(monkeypatch, context(RAG), context(*after))
+    one.rounds._wait(AdmittedRound(RAG, datetime.now(UTC), RAG.queries), timedelta(hours=1))
     await one._reload()
-    await one._late_round(RAG, datetime.now(UTC), timedelta(0), timedelta(0))
+    one.rounds.stop()
+    await asyncio.gather(*one.rounds.running.values())
     assert urls == probed
+    assert [end.missed for end in ended] == ([missed] if missed else [])
 
 
 @pytest.mark.parametrize(("after", "judged"), [((), []), ((MOVED,), [MOVED])])

@@ -290,5 +290,11 @@ class SelfIdHistory:
 
 def self_id_history(answers: Iterable[Sequence[Evidence]]) -> SelfIdHistory:
     """The history from the evidence stored with each direct answer, newest first."""
-    reported = ({e.claim for e in answer if e.kind is ClaimKind.SELF} for answer in answers)
-    return SelfIdHistory(tuple(families.pop() for families in reported if len(families) == 1))
+    return self_id_history_of(
+        {e.claim for e in answer if e.kind is ClaimKind.SELF} for answer in answers
+    )
+
+
+def self_id_history_of(claims: Iterable[Collection[str]]) -> SelfIdHistory:
+    """The history from the families that each direct answer named, newest first."""
+    return SelfIdHistory(tuple(next(iter(one)) for one in claims if len(one) == 1))

@@ -1,0 +1,174 @@
+"""Which rounds this worker is to probe, and what it knows and may spend before each probe.
+
+Everything is read and written for a batch of rounds. Source: docs/adr/0022-batches.md
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+from monitor.domain import Query, Target
+from monitor.identity import IdentityContext
+from monitor.probing.http_message import LONGEST_WAIT_S
+from monitor.storage import DatabaseBusy, DatabaseUnavailable, leases, short_waits
+from monitor.storage.leases import RoundEnd, RoundSlot
+from monitor.worker import identity_memory, probe_throttling
+from monitor.worker.context import SpentOn, WorkerContext, midnight_of
+
+TAKEN = "another worker runs it"
+BACKING_OFF = "the service is rate limiting (HTTP 429): waiting as its Retry-After demands"
+BEFORE_S = 5  # how long a database may take before a probe; after that the probe goes without it
+# The rows of the day are summed up again after this multiple of the time that it took: 2 % of the
+# time of one connection, however many rows there are.
+SUM_PAUSE = 50
+LONGEST_BACK_OFF = timedelta(seconds=LONGEST_WAIT_S)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AdmittedRound:
+    """A round that this worker probes: its queries, and what was known when it was claimed.
+
+    `known` None: to be read before the first probe.
+    """
+
+    target: Target
+    slot: datetime
+    queries: Sequence[Query]
+    known: IdentityContext | None = None
+
+    @property
+    def key(self) -> RoundSlot:
+        return RoundSlot(self.target.name, self.slot)
+
+    def end(self, missed: str | None = None) -> RoundEnd:
+        """Its end, as it is stored."""
+        return RoundEnd(self.target.name, self.slot, missed)
+
+
+async def admit(
+    context: WorkerContext, due: Sequence[tuple[Target, datetime]]
+) -> Sequence[AdmittedRound]:
+    """Claim the rounds that are due together; returns those that this worker is to probe.
+
+    Without the database all are probed anyway: their observations wait in the spool, and the first
+    row of a slot wins when the database is back. A frozen database delays them by seconds. Raises
+    DatabaseBusy: the server is well, try again.
+    """
+    targets = {target.name: target for target, _ in due}
+    wanted = [RoundSlot(target.name, slot) for target, slot in due]
+    paused = {name for name, target in targets.items() if _backing_off(context, target)}
+    try:
+        with short_waits():
+            async with context.database.begin(deadline_s=BEFORE_S) as connection:
+                ours = {"region": context.region, "worker": context.worker}
+                claimed = await leases.claim(connection, wanted, **ours)
+                asked = [one for one in wanted if one in claimed and one.target not in paused]
+                queries = await probe_throttling.queries_of_rounds(
+                    connection, context, [(targets[one.target], one.slot) for one in asked]
+                )
+                ends = [RoundEnd(*one, BACKING_OFF) for one in claimed if one.target in paused]
+                ends += [
+                    RoundEnd(*one, probe_throttling.THINNED) for one in asked if not queries[one]
+                ]
+                await leases.finish(connection, ends, **ours)
+    except DatabaseBusy:
+        raise
+    except DatabaseUnavailable as unavailable:
+        log.warning("round claim failed", extra={"count": len(due), "reason": str(unavailable)})
+        return [
+            AdmittedRound(target, slot, target.queries)
+            for target, slot in due
+            if target.name not in paused
+        ]
+    missed = {RoundSlot(one.target, one.slot): one.missed for one in ends}
+    for one in wanted:
+        if (reason := missed.get(one, None if one in claimed else TAKEN)) is not None:
+            facts = {"target": one.target, "slot": one.slot, "reason": reason}
+            log.log(logging.DEBUG if reason == TAKEN else logging.INFO, "round missed", extra=facts)
+            context.metrics.round(one.target, whole=reason in (TAKEN, probe_throttling.THINNED))
+    chosen = [one for one in asked if queries[one]]
+    known = await _known(context, [targets[one.target] for one in chosen])
+    return [
+        AdmittedRound(targets[one.target], one.slot, queries[one], known.get(one.target))
+        for one in chosen
+    ]
+
+
+def _backing_off(context: WorkerContext, target: Target) -> bool:
+    """Whether an HTTP 429 asked us to wait. An end later than the longest wait is a clock error."""
+    until = context.state.backoff_until.get(target.name)
+    return until is not None and timedelta(0) < until - context.now() <= LONGEST_BACK_OFF
+
+
+async def before_probe(
+    context: WorkerContext, target: Target
+) -> tuple[str | None, IdentityContext]:
+    """Why no further probe may be paid for today, if so; and what is known about the target.
+
+    The previous answer counts for this probe. While the database is away, nothing is known about
+    the target.
+    """
+    known = await _known(context, [target], within_s=context.batch_s(target.every) / 2)
+    return budget_used_up(context), known.get(target.name, IdentityContext())
+
+
+async def _known(
+    context: WorkerContext, targets: Sequence[Target], *, within_s: float = 0.0
+) -> Mapping[str, IdentityContext]:
+    """What the database knows about these targets, by name, read together with other rounds'.
+
+    Also reads today's cost of probes. Empty while the database is unavailable.
+    """
+    if not targets:
+        return {}
+    work = partial(_read_known, context)
+    return await context.state.reads.handled(work, targets, within_s=within_s)
+
+
+async def _read_known(
+    context: WorkerContext, targets: Sequence[Target]
+) -> Mapping[str, IdentityContext]:
+    now, state, began_s = context.now(), context.state, time.monotonic()
+    midnight, each = midnight_of(now), {target.name: target for target in targets}
+    known = state.spent is not None and state.spent.midnight == midnight
+    try:
+        with short_waits():
+            before = await identity_memory.load(
+                context.database,
+                state.identity,
+                each.values(),
+                now=now,
+                deadline_s=BEFORE_S,
+                spent=not known or began_s >= state.sum_again_s,
+            )
+    except DatabaseUnavailable as unavailable:
+        facts = {"targets": sorted(each), "reason": str(unavailable)}
+        log.warning("identity history skipped", extra=facts)
+        return {}
+    if before.spent is not None:
+        state.spent = SpentOn(midnight, before.spent)
+        ended_s = time.monotonic()
+        state.sum_again_s = ended_s + SUM_PAUSE * (ended_s - began_s)
+    return before.identity
+
+
+def budget_used_up(context: WorkerContext) -> str | None:
+    """Why no further probe may be paid for today, if so.
+
+    The sum of all workers is read with the first batch of rounds, so that no restart evades the
+    budget, and again and again; in between, this worker adds what it stores. What it has not stored
+    yet is added to the sum. While the database is away, its last figures count.
+    """
+    probes, state = context.settings.file.probes, context.state
+    midnight = midnight_of(context.now())
+    spent = state.spool.spent(midnight)
+    if state.spent is not None and state.spent.midnight == midnight:
+        spent += state.spent.probes
+    if spent.high_usd >= probes.daily_budget_usd or spent.count >= probes.max_per_day:
+        return "the daily probe budget is used up"
+    return None
