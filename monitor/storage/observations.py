@@ -1,7 +1,7 @@
 """Observations: month partitions, inserts, and the windows that rules judge."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -210,49 +210,6 @@ async def page(
     )
     rows = (await connection.execute(next_ones)).mappings()
     return [(row["target"], sample_of(row)) for row in rows]
-
-
-async def self_claims(
-    connection: AsyncConnection,
-    asked: Mapping[str, Collection[str]],
-    *,
-    until: datetime,
-    most: int = 100,
-) -> Mapping[str, Sequence[frozenset[str]]]:
-    """What the latest answers to direct identity queries claimed, by target, newest first.
-
-    `asked`: the queries by target. `until` is now. Answers that claimed nothing are left out.
-    """
-    pairs = [(target, query) for target, queries in asked.items() for query in queries]
-    if not pairs:
-        return {}
-    values = {
-        "targets": [target for target, _ in pairs],
-        "queries": [query for _, query in pairs],
-        "until": until + PARTITIONS_AHEAD,
-        "most": most,
-    }
-    found: dict[str, list[frozenset[str]]] = {}
-    for target, claims in await connection.execute(_SELF_CLAIMS, values):
-        if claims:
-            found.setdefault(target, []).append(frozenset(claims))
-    return found
-
-
-_SELF_CLAIMS = text("""
-    WITH asked AS (
-        SELECT target, array_agg(query) AS queries
-        FROM unnest(CAST(:targets AS text[]), CAST(:queries AS text[])) AS pair (target, query)
-        GROUP BY target
-    )
-    SELECT asked.target, latest.claims FROM asked CROSS JOIN LATERAL (
-        SELECT jsonb_path_query_array(o.evidence, '$[*] ? (@.kind == "self").claim') AS claims
-        FROM observations AS o
-        WHERE o.target = asked.target AND o.query = ANY(asked.queries) AND o.origin <> 'manual'
-            AND o.outcome = 'answered' AND o.started_at <= :until
-        ORDER BY o.started_at DESC LIMIT :most
-    ) AS latest
-""")
 
 
 async def hosts(connection: AsyncConnection, target: str, *, most: int = 50) -> Sequence[str]:

@@ -6,12 +6,13 @@ Both take the same number of statements whatever the number of targets.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -90,7 +91,7 @@ async def load(
         name: [query.id for query in target.queries if query.identity]
         for name, (target, _) in targets.items()
     }
-    claims = await observations.self_claims(connection, direct, until=now)
+    claims = await self_claims(connection, direct, until=now)
     counts = await baseline_answers.before(connection, names, at=now, most=REMEMBERED)
     fitted = await baseline_answers.seen_to_fit(connection, names)
     states = await fingerprints.states(connection, names)
@@ -122,6 +123,49 @@ async def load(
             hosts=await observations.hosts(connection, name) if suspected else (),
         )
     return found
+
+
+async def self_claims(
+    connection: AsyncConnection,
+    asked: Mapping[str, Collection[str]],
+    *,
+    until: datetime,
+    most: int = 100,
+) -> Mapping[str, Sequence[frozenset[str]]]:
+    """What the latest answers to direct identity queries claimed, by target, newest first.
+
+    `asked`: the queries by target. `until` is now. Answers that claimed nothing are left out.
+    """
+    pairs = [(target, query) for target, queries in asked.items() for query in queries]
+    if not pairs:
+        return {}
+    values = {
+        "targets": [target for target, _ in pairs],
+        "queries": [query for _, query in pairs],
+        "until": until + observations.PARTITIONS_AHEAD,
+        "most": most,
+    }
+    found: dict[str, list[frozenset[str]]] = {}
+    for target, claims in await connection.execute(_SELF_CLAIMS, values):
+        if claims:
+            found.setdefault(target, []).append(frozenset(claims))
+    return found
+
+
+_SELF_CLAIMS = text("""
+    WITH asked AS (
+        SELECT target, array_agg(query) AS queries
+        FROM unnest(CAST(:targets AS text[]), CAST(:queries AS text[])) AS pair (target, query)
+        GROUP BY target
+    )
+    SELECT asked.target, latest.claims FROM asked CROSS JOIN LATERAL (
+        SELECT jsonb_path_query_array(o.evidence, '$[*] ? (@.kind == "self").claim') AS claims
+        FROM observations AS o
+        WHERE o.target = asked.target AND o.query = ANY(asked.queries) AND o.origin <> 'manual'
+            AND o.outcome = 'answered' AND o.started_at <= :until
+        ORDER BY o.started_at DESC LIMIT :most
+    ) AS latest
+""")
 
 
 async def _baseline(

@@ -19,6 +19,7 @@ from monitor.storage import (
     leases,
     observations,
     outbox,
+    probe_rows,
     report_queries,
     schema,
     spend_rows,
@@ -371,7 +372,7 @@ async def test_answers_of_the_future_do_not_say_who_answers_now(database: Databa
     await add(database, observation(slot=at, started_at=at, evidence=claims),
               observation(slot=at + EVERY, started_at=at + EVERY, evidence=claims))  # fmt: skip
     async with database.begin() as connection:
-        found = await observations.self_claims(connection, {"rag": ["hi"]}, until=at)
+        found = await probe_rows.self_claims(connection, {"rag": ["hi"]}, until=at)
     assert found == {"rag": [{"llama"}]}
 
 
