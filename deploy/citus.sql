@@ -76,6 +76,7 @@ SELECT create_reference_table('report_targets');
 -- local: receipts
 -- local: report_state
 -- local: rollups_due
+-- local: provider_bills
 -- local: spend_days
 
 -- 6. Functions that views use on rows of distributed tables, so that every node has them.

@@ -36,7 +36,7 @@ SCENARIOS: dict[str, tuple[scenarios.Disturbance, str]] = {
 SEVERAL = ("calm", "kills")  # run once for each size of team
 DISK_MIB = 400
 COLUMNS = ("kills", "pauses", "slots", "missed", "probes", "rows", "lost in flight", "twice",
-           "late", "latest, s", "incidents", "messages", "marked repeats")  # fmt: skip
+           "due", "late", "latest, s", "incidents", "messages", "marked repeats")  # fmt: skip
 
 
 async def run(name: str, workers: int, load: Load, seed: int, home: Path) -> Findings | None:

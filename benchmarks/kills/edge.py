@@ -2,8 +2,9 @@
 
 Everything that a worker does and others can see is a statement to Postgres, a request to Slack, or
 a probe. So the named points at which a worker can die are found from outside: before such a step
-reaches the other side, and after the other side has answered, but before the worker hears of it.
-A production worker contains nothing for this, and new statements are found without a change here.
+reaches the other side, and after the other side has answered, but before the worker hears of it. Or
+it is stopped there for a while. A production worker contains nothing for this, and new statements
+are found without a change here.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-When = Literal["before", "after"]
+When = Literal["before", "after", "pause"]
 Place = Path | tuple[str, int]  # of a server: its Unix socket, or host and port
 _NO_TYPE = {80877102, 80877103, 80877104}  # cancel, TLS and GSS requests come before the start
 _WRITES = re.compile(r"\b(INSERT INTO|UPDATE(?! SET| SKIP)|DELETE FROM|MERGE INTO|COPY)\s+([\w.]+)")
@@ -24,7 +25,7 @@ _READS = re.compile(r"\bFROM\s+([\w.]+)")
 
 @dataclass(slots=True)
 class Points:
-    """The steps seen, by name, and the one at which the next worker dies."""
+    """The steps seen, by name, and the one at which the next worker dies, or pauses."""
 
     seen: Counter[str] = field(default_factory=Counter)
     armed: tuple[str, When] | None = None
@@ -199,6 +200,9 @@ class Edge:
                         self._kill(name, when)
                         self._points.fired.set()
                         return
+                    if name and when == "pause":
+                        self._kill(name, when)
+                        self._points.fired.set()
                     far.write(piece)
                     if name and when == "after":
                         doom.append(name)

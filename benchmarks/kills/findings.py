@@ -105,10 +105,7 @@ def lost(
     lives = {life.tag: life for life in team.lives}
     rounds = [row for row in held.observations if row[4] == "round"]
     kept = {(row[1], row[3].timestamp()) for row in rounds}
-    phases: dict[str, float] = {}
-    for _, target, _, slot, _, started_at in rounds:
-        after = (started_at - slot).total_seconds()
-        phases[target] = min(phases.get(target, after), after)
+    phases = _phases(held)
     in_flight = twice = 0
     for asked in team.service.asked:
         if asked.id in have:
@@ -127,6 +124,16 @@ def lost(
     figures |= {"probes": len(team.service.asked), "lost in flight": in_flight, "twice": twice}
     if twice and not outages:
         yield f"{twice} slots were probed twice, although the database was there"
+
+
+def _phases(held: Stored) -> dict[str, float]:
+    """How long after its slot the rounds of each target begin, s."""
+    phases: dict[str, float] = {}
+    for _, target, _, slot, origin, started_at in held.observations:
+        if origin == "round":
+            after = (started_at - slot).total_seconds()
+            phases[target] = min(phases.get(target, after), after)
+    return phases
 
 
 def _slot(asked: Asked, every_s: float, phases: dict[str, float]) -> float:
@@ -157,6 +164,10 @@ def unserved(
         key = target, slot.timestamp()
         if origin == "round":
             served[key] = min(served.get(key, ended), started_at.timestamp())
+    phases = _phases(held)
+    for asked in team.service.asked:  # without the database nobody records who took a slot
+        key = asked.target, _slot(asked, every_s, phases)
+        served[key] = min(served.get(key, ended), asked.at)
     targets = sorted({row[0] for row in held.slots})
     figures["targets"] = len(targets)
     due = never = late = 0
@@ -175,7 +186,7 @@ def unserved(
             else:
                 late += after - slot > 2 * every_s
                 worst = max(worst, after - slot)
-    figures["slots due with a worker"] = due
+    figures["due"] = due
     figures["late"] = late
     figures["latest, s"] = round(worst, 1)
     if never:

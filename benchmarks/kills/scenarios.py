@@ -27,6 +27,8 @@ SETTLED = """
         AND NOT EXISTS (SELECT FROM outbox WHERE settled_at IS NULL)
 """
 FAILED_ROUNDS = 5
+KILLS_S = 0.3, 3.7  # between two kills
+POINT_S = 6.0  # how long a step is waited for
 PAUSES_S = (20.0, 50.0)  # beyond the lease of the evaluation, and beyond that of a notice
 RULES = ("fallback", "identity_unknown", "model_changed", "ttft", "ttft_unknown", "unpriced")
 
@@ -121,9 +123,8 @@ async def calm(run: Run) -> None:
 async def kills(run: Run) -> None:
     """kill -9 at random moments, and a pause now and then; the dead are replaced at once."""
     paused: list[asyncio.Task[None]] = []
-    pause_s = 0.0
     while not run.over():
-        await run.rest(run.chance.uniform(0.2, 3.0) * max(0.5, 2 / len(run.team.current)))
+        await run.rest(run.chance.uniform(*KILLS_S))
         running = [life for life in run.running if life.ready is not None]
         _look_for_starts(run)
         if not running or run.over():
@@ -132,18 +133,11 @@ async def kills(run: Run) -> None:
         left = run.until - time.monotonic()
         wanted = run.pauses_s[len(paused) % len(run.pauses_s)] if run.pauses_s else 1e9
         if run.chance.random() < 0.08 and wanted < left and len(running) > 1:
-            paused.append(asyncio.create_task(_pause(run, life, wanted)))
-            pause_s += wanted
+            paused.append(asyncio.create_task(run.team.pause_for(life, wanted)))
         else:
             run.team.kill(life)
             await run.replace_dead()
     await asyncio.gather(*paused)
-
-
-async def _pause(run: Run, life: Life, seconds: float) -> None:
-    since = run.team.pause(life)
-    await asyncio.sleep(seconds)
-    run.team.go_on(life, since)
 
 
 def _look_for_starts(run: Run) -> None:
@@ -153,28 +147,33 @@ def _look_for_starts(run: Run) -> None:
 
 
 async def points(run: Run) -> None:
-    """A kill before and after every kind of step that was seen, the rarest first."""
+    """A kill before and after every kind of step that was seen, and a pause at it.
+
+    The rarest and the most frequent take turns: what happens once in a run is not missed.
+    """
     done: set[tuple[str, When]] = set()
+    ways: tuple[When, ...] = ("before", "after", "pause")
     await run.rest(8)
     while not run.over():
         _look_for_starts(run)
+        alone = len(run.running) < 2  # another one is to take over during a pause
         seen = run.team.points.seen
         todo = sorted(
-            ((count, name, when) for name, count in seen.items() for when in ("before", "after")
-             if (name, when) not in done),
+            (count, name, way) for name, count in seen.items() for way in ways
+            if (name, way) not in done and not (alone and way == "pause")
         )  # fmt: skip
         if not todo:
             await run.rest(1)
             continue
-        _, name, when = todo[0] if len(done) % 2 else todo[-1]
-        done.add((name, "before" if when == "before" else "after"))
-        run.team.points.arm(name, "before" if when == "before" else "after")
-        patience = 6.0
+        _, name, way = todo[0] if len(done) % 2 else todo[-1]
+        done.add((name, way))
+        run.team.points.arm(name, way)
         with suppress(TimeoutError):
-            async with asyncio.timeout(max(0.1, min(patience, run.until - time.monotonic()))):
+            async with asyncio.timeout(max(0.1, min(POINT_S, run.until - time.monotonic()))):
                 await run.team.points.fired.wait()
         run.team.points.disarm()
         await run.replace_dead()
+    await run.team.all_run()
 
 
 async def restarts(run: Run) -> None:

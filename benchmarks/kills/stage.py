@@ -84,7 +84,8 @@ class Service:
         self._dies("answer read", asked.tag)
 
     def _dies(self, name: str, tag: str) -> bool:
-        if (when := self._points.reached(name)) is None:
+        when = self._points.reached(name)
+        if when is None or when == "pause":
             return False
         self._kill(tag, when)
         self._points.fired.set()
@@ -141,6 +142,8 @@ class Team:
         self.inbox = SlackServer()
         self.service = Service(self.points, self._killed_at_service)
         self._configuration, self._given = configuration, given
+        self.pause_s = 20.0  # beyond the lease of the evaluation
+        self._pausing: set[asyncio.Future[None]] = set()
         self._edges: dict[int, tuple[Edge | None, Edge]] = {}
         self._zygote: asyncio.subprocess.Process | None = None
         self._answers: dict[str, asyncio.Future[int]] = {}
@@ -175,6 +178,10 @@ class Team:
         await self._zygote.stdout.readline()
         self._reading = asyncio.create_task(self._read())
         return self
+
+    async def all_run(self) -> None:
+        """Wait until every pause is over."""
+        await asyncio.gather(*self._pausing)
 
     async def __aexit__(self, *ending: object) -> None:
         for life in self.lives:
@@ -251,6 +258,13 @@ class Team:
         with suppress(ProcessLookupError):
             os.kill(life.pid, signal.SIGCONT)
 
+    async def pause_for(self, life: Life, seconds: float) -> None:
+        """Stop a process for that long, as a machine that hangs."""
+        if life.runs and not life.paused:
+            since = self.pause(life)
+            await asyncio.sleep(seconds)
+            self.go_on(life, since)
+
     async def stop(self, life: Life, timeout_s: float = 60) -> None:
         """SIGTERM, and wait for its end."""
         life.stopping = True
@@ -270,7 +284,12 @@ class Team:
 
     def _kill_of(self, number: int) -> Callable[[str, When], None]:
         def kill(name: str, when: When) -> None:
-            self.kill(self.current[number], f"{when} {name}")
+            life = self.current[number]
+            if when == "pause":
+                self._pausing.add(asyncio.ensure_future(self.pause_for(life, self.pause_s)))
+                self.kills_by_point[f"pause at {name}"] = 1
+            else:
+                self.kill(life, f"{when} {name}")
 
         return kill
 

@@ -4,12 +4,15 @@ Each line of standard input is a JSON object with `environment`, `folder` and `l
 line with the process id, later one with its exit status. A fork is killed like any other process.
 """
 
+import ctypes
 import gc
 import json
 import os
 import select
 import signal
 import sys
+
+_PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
@@ -56,6 +59,7 @@ def main() -> None:
 
 
 def become(order: dict[str, object]) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     environment = order["environment"]
     assert isinstance(environment, dict)
     os.environ.clear()

@@ -4,15 +4,22 @@ Needs an admin key, which individual accounts cannot have. Priority-tier costs a
 the spend of the last minutes may be missing.
 """
 
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import ClassVar
 
-from monitor.accounts.replies import CostReport, ProviderAccount, failing, items, number, usd
+from monitor.accounts.replies import (
+    CostReport,
+    ProviderAccount,
+    ProviderBill,
+    items,
+    number,
+    total,
+)
 from monitor.domain import AccountReading, AccountState
 from monitor.pricing.meters import day_of
 
-_CENTS = Decimal(100)
+_CENTS = 100
 
 
 class AnthropicAccount(ProviderAccount):
@@ -25,22 +32,34 @@ class AnthropicAccount(ProviderAccount):
 
     async def read(self, at: datetime) -> AccountReading:
         """Today's spend so far; the bucket of the current day has no end yet."""
-        midnight = day_of(at)[1]
+        spent = await self._costs(at, starting_at=_instant(day_of(at)[1]))
+        if isinstance(spent, AccountReading):
+            return spent
+        return AccountReading(
+            provider=self.name, at=at, state=AccountState.OK, spent_today_usd=spent
+        )
+
+    async def bill(self, day: date, at: datetime) -> ProviderBill | AccountReading:
+        """The costs of a closed day."""
+        _, starts_at, ends_at = day_of(datetime.combine(day, time(12), UTC))
+        spent = await self._costs(at, starting_at=_instant(starts_at), ending_at=_instant(ends_at))
+        if isinstance(spent, AccountReading):
+            return spent
+        return ProviderBill(provider=self.name, day=day, usd=spent)
+
+    async def _costs(self, at: datetime, **span: str) -> Decimal | AccountReading:
         report = CostReport(
             provider=self.name,
             url=f"{self.base_url.rstrip('/')}/organizations/cost_report",
-            parameters={"starting_at": f"{midnight:%Y-%m-%dT%H:%M:%SZ}", "bucket_width": "1d"},
+            parameters={**span, "bucket_width": "1d"},
             headers={"x-api-key": self.key, "anthropic-version": "2023-06-01"},
         )
         found = await items(self.get, report, at=at)
         if isinstance(found, AccountReading):
             return found
-        cents = [number(item.get("amount")) for item in found]
-        dollars = all(item.get("currency", "USD") == "USD" for item in found)
-        known = [amount for amount in cents if amount is not None]
-        spent = usd(sum(known, Decimal(0)) / _CENTS)
-        if not dollars or len(known) < len(cents) or spent is None:
-            return failing(self.name, at, "the report contains an amount that is not in US dollars")
-        return AccountReading(
-            provider=self.name, at=at, state=AccountState.OK, spent_today_usd=spent
-        )
+        amounts = [(number(item.get("amount")), item.get("currency", "USD")) for item in found]
+        return total(self.name, amounts, at, per_dollar=_CENTS)
+
+
+def _instant(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"

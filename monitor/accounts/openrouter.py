@@ -5,7 +5,7 @@ None of these calls spends tokens. Days are UTC days.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
@@ -14,6 +14,7 @@ from monitor.accounts.replies import (
     AccountReply,
     JsonGetter,
     ProviderAccount,
+    ProviderBill,
     count,
     failing,
     instant,
@@ -34,6 +35,7 @@ from monitor.domain import (
     TryLater,
     Usage,
 )
+from monitor.pricing.meters import day_of
 from monitor.pricing.price_table import BadPrices, Price, rows
 from monitor.pricing.published import variant
 from monitor.redaction import plain, storable
@@ -94,6 +96,25 @@ class OpenRouterAccount(ProviderAccount):
             remaining_usd=None if left is None else usd(max(left, Decimal(0))),
             spent_today_usd=_spent_today(data),
         )
+
+    async def bill(self, day: date, at: datetime) -> ProviderBill | AccountReading | None:
+        """The total up to the end of yesterday: everything the key has spent but today's.
+
+        The total is exact where today's figure may lag, because both leave out the same.
+        """
+        if day != day_of(at)[0] - timedelta(days=1):
+            return None
+        answer = await self._get("key")
+        refused = refusal(self.name, answer, at)
+        if refused is not None:
+            return refused
+        data = table((table(answer.json) or {}).get("data")) or {}
+        whole = [number(data.get(name)) for name in ("usage", "byok_usage")]
+        today = _spent_today(data)
+        if whole[0] is None or today is None:
+            return failing(self.name, at, "the reply is not in the documented form")
+        running = usd(max(whole[0] + (whole[1] or 0) - today, Decimal(0)))
+        return ProviderBill(provider=self.name, day=day, running_usd=running)
 
     async def receipt(self, generation: str, at: datetime) -> ProviderReceipt | TryLater | GiveUp:
         """The record of a generation by its id; it appears some time after the answer."""

@@ -1,9 +1,9 @@
 """Fields of a provider's JSON, parsed defensively: a field of the wrong type is None."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar, Protocol
@@ -105,6 +105,27 @@ class ProviderAccount(ABC):
     async def read(self, at: datetime) -> AccountReading:
         """The current reading; expected failures are readings, too."""
 
+    async def bill(self, day: date, at: datetime) -> "ProviderBill | AccountReading | None":
+        """What the provider bills for a UTC day that is over; a reading says why that failed.
+
+        None: the provider has no such report. `at`: now, on the day after or later.
+        """
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderBill:
+    """A provider's own figure for a closed UTC day, in USD.
+
+    `running_usd`: where a provider reports totals alone, the total up to the end of the day; the
+    day is then the difference to the day before.
+    """
+
+    provider: str
+    day: date
+    usd: Decimal | None = None
+    running_usd: Decimal | None = None
+
 
 LONGEST_WAIT_S = 86_400.0
 
@@ -158,6 +179,8 @@ def _until(header: str, at: datetime) -> float:
 
 MOST_PAGES = 20
 
+Amount = tuple[Decimal | None, object]  # and its currency
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostReport:
@@ -196,6 +219,18 @@ async def items(
             break
         page = {"page": following}
     return failing(report.provider, at, "the report has invalid paging")
+
+
+def total(
+    provider: str, found: Sequence[Amount], at: datetime, *, per_dollar: int = 1
+) -> Decimal | AccountReading:
+    """The sum of amounts with their currencies, in USD; a failing reading if one is not in USD."""
+    values = [value for value, _ in found if value is not None]
+    dollars = all(currency in ("usd", "USD") for _, currency in found)
+    spent = usd(sum(values, Decimal(0)) / per_dollar)
+    if not dollars or len(values) < len(found) or spent is None:
+        return failing(provider, at, "the report contains an amount that is not in US dollars")
+    return spent
 
 
 def _results(body: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:

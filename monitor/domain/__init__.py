@@ -46,6 +46,7 @@ from monitor.domain.stream import (
 )
 from monitor.domain.text_formats import (
     amount_text,
+    bill_text,
     certainty_text,
     confidence_text,
     cost_change_text,
@@ -132,6 +133,7 @@ __all__ = [
     "Verdict",
     "VerdictState",
     "amount_text",
+    "bill_text",
     "certainty_text",
     "confidence_text",
     "cost_change_text",

@@ -75,6 +75,8 @@ class DaySpend:
     total_high_usd: Decimal | None = None
     probes_high_usd: Decimal | None = None
     traffic_high_usd: Decimal | None = None
+    bill_within_usd: Decimal | None = None  # the bill lies so near, by so many reconciled days
+    reconciled_days: int = 0
 
     @property
     def high_usd(self) -> Decimal:

@@ -39,6 +39,16 @@ def amount_text(
     return f"between {floor} and {least}{ceiling}"
 
 
+def bill_text(usd: Decimal, within_usd: Decimal | None, days: int) -> str:
+    """How near the bill is to a sum: `$2.03, ± $0.05 by 30 days of reconciliation`.
+
+    Empty if `within_usd` is not known.
+    """
+    if within_usd is None:
+        return ""
+    return f"{usd_text(usd)}, ± {usd_text(within_usd)} by {days} days of reconciliation"
+
+
 def cost_change_text(now: Decimal, before: Decimal | None) -> str:
     """What a day costs now, the ratio first.
 

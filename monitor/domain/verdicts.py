@@ -70,6 +70,9 @@ class Spend:
         tuple[datetime, Decimal], ...
     ] = ()  # recent spend by five minutes, in order of time
     margin_usd: Decimal = Decimal(0)
+    # The bill lies so near to the sum, with 95 % confidence, by so many reconciled days.
+    bill_within_usd: Decimal | None = None
+    reconciled_days: int = 0
 
     @property
     def high_usd(self) -> Decimal:

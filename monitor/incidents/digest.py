@@ -14,6 +14,7 @@ from monitor.domain import (
     NoticeStatus,
     Severity,
     amount_text,
+    bill_text,
     usd_text,
 )
 from monitor.domain.report import DaySpend
@@ -237,8 +238,11 @@ def _day(day: DaySpend | None, limit_usd: Decimal | None) -> str:
     account = _NOT_KNOWN if day.account_usd is None else usd_text(day.account_usd)
     probes = _range(day.probes_usd, day.probes_high_usd)
     traffic = _range(day.traffic_usd, day.traffic_high_usd)
+    within = bill_text(day.total_usd, day.bill_within_usd, day.reconciled_days)
+    bill = f" ({within})" if within else ""
     return (
-        f"{_spent(day, limit_usd)}; meters: probes {probes}, traffic {traffic}, account {account}"
+        f"{_spent(day, limit_usd)}{bill}; meters: probes {probes}, traffic {traffic}, "
+        f"account {account}"
     )
 
 

@@ -20,6 +20,7 @@ from monitor.domain import (
     Verdict,
     VerdictState,
     amount_text,
+    bill_text,
     lasting,
     usd_text,
 )
@@ -195,11 +196,28 @@ class SpendRule(Rule):
             what=f"spend of {day.day} is {self._sum(day)}, limit {self._limit}",
             was=f"spend of {day.day} was over the limit of {self._limit} {{when}}",
             began="over the limit since {since}, ",
-            extent=f"now {times:.1f} × the limit" if times >= Decimal("1.1") else "",
-            certainty=f"{CERTAIN}, sum of all recorded costs"
-            if exact
-            else f"{CERTAIN} that it is over the limit; the sum may be higher",
+            extent=", ".join(
+                filter(
+                    None,
+                    (
+                        f"now {times:.1f} × the limit" if times >= Decimal("1.1") else "",
+                        bill_text(day.total_usd, day.bill_within_usd, day.reconciled_days),
+                    ),
+                )
+            ),
+            certainty=self._certainty(day, exact=exact),
         )
+
+    def _certainty(self, day: Spend, *, exact: bool) -> str:
+        within = day.bill_within_usd
+        if within is not None and day.total_usd - within <= self.limit_usd:
+            return (
+                f"{CERTAIN} for the sum of all recorded costs; the provider's bill may be within "
+                "the limit"
+            )
+        if exact:
+            return f"{CERTAIN}, sum of all recorded costs"
+        return f"{CERTAIN} that it is over the limit; the sum may be higher"
 
     def _crossed_at(self, day: Spend) -> datetime:
         """Start of the slice that crossed the limit; start of the day if no slice is known."""

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from monitor.accounts import ACCOUNTS
 from monitor.accounts.openrouter import RECEIPT_LAG_S, OpenRouterAccount, ProviderReceipt
-from monitor.accounts.replies import ProviderAccount
+from monitor.accounts.replies import ProviderAccount, ProviderBill
 from monitor.config import Environment, Settings
 from monitor.domain import (
     AccountReading,
@@ -21,9 +21,10 @@ from monitor.domain import (
     TryLater,
 )
 from monitor.health_page import HealthPage, statement
+from monitor.pricing.meters import day_of
 from monitor.probing.fetch import fetch
 from monitor.redaction import plain, redact, shown, storable
-from monitor.storage import account_readings, rederive
+from monitor.storage import account_readings, bills, rederive
 from monitor.worker import lease_keeper, rederivation
 from monitor.worker.context import WorkerContext
 
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 
 READ_TIMEOUT_S = 20
 MISSED = 3  # polls without a reading, after which the last one is too old
+BILLED_AFTER, BILLED_AGAIN_AFTER = timedelta(minutes=30), timedelta(hours=12)
 LATE = timedelta(minutes=2)  # longer than a run in which every account is slow
 
 
@@ -60,8 +62,35 @@ async def poll(context: WorkerContext) -> int:
         if reading.state is not AccountState.OK:
             facts = {"provider": account.name, "state": reading.state, "reason": reading.detail}
             log.warning("account read", extra=facts)
+        else:
+            await _read_bill(context, account)
         count += 1
     return count
+
+
+async def _read_bill(context: WorkerContext, account: ProviderAccount) -> None:
+    """Read the bill of yesterday (UTC) early in the day, and once more at noon.
+
+    Providers post a part of a day late. A failure is logged; the next poll tries again.
+    """
+    now = context.now()
+    today, midnight, _ = day_of(now)
+    day, early = today - timedelta(days=1), midnight + BILLED_AFTER
+    if now < early:
+        return
+    since = midnight + BILLED_AGAIN_AFTER if now >= midnight + BILLED_AGAIN_AFTER else early
+    async with context.database.begin() as connection:
+        if await bills.read_since(connection, account.name, day, since=since):
+            return
+    bill = await account.bill(day, now)
+    if isinstance(bill, ProviderBill):
+        async with context.database.begin() as connection:
+            await bills.keep_bill(
+                connection, bill.provider, day, usd=bill.usd, running_usd=bill.running_usd, at=now
+            )
+    elif bill is not None:
+        facts = {"provider": account.name, "day": day, "reason": bill.detail}
+        log.warning("bill not read", extra=facts)
 
 
 async def _read_before(context: WorkerContext) -> set[str] | None:

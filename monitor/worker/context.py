@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -19,6 +19,7 @@ from monitor.metrics import Metrics
 from monitor.notifications import Channel
 from monitor.notifications.channel import Key
 from monitor.pricing.book import PriceBook
+from monitor.pricing.reconciliation import ReconciledDay
 from monitor.probing.client import ProbeClient
 from monitor.storage import Database
 from monitor.storage.batch import Batch
@@ -129,6 +130,8 @@ class WorkerState:
     beats: Batch[RoundSlot, Mapping[RoundSlot, bool]] = field(default_factory=Batch)
     batch_s: float = 0.0  # how long a transaction may wait for others to share it
     ends: list[RoundEnd] = field(default_factory=list)  # of rounds, not stored yet
+    # The hour they were read in, and the latest days with a provider's bill.
+    reconciled: tuple[datetime, Sequence[ReconciledDay]] | None = None
     leases: dict[str, float] = field(default_factory=dict)  # by name: renewed until (monotonic)
     evaluating: asyncio.Lock = field(default_factory=asyncio.Lock)
     windows: WindowMemory = field(default_factory=WindowMemory)

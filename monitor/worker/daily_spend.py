@@ -24,9 +24,17 @@ from monitor.domain import (
 )
 from monitor.pricing.book import PriceBook
 from monitor.pricing.meters import AccountSpend, ProviderSpend, account_spend, day_of, fresh_for
+from monitor.pricing.reconciliation import DAYS, ReconciledDay, uncertainty
 from monitor.pricing.spend_day import RunningDay
 from monitor.rules import SLICE, KeyCredit, SpendRule, rule_of
-from monitor.storage import Connection, Database, account_readings, report_data, spend_rows
+from monitor.storage import (
+    Connection,
+    Database,
+    account_readings,
+    bills,
+    report_data,
+    spend_rows,
+)
 from monitor.storage.spend_rows import ProbesSpent
 from monitor.worker.account_polling import providers
 from monitor.worker.context import WorkerContext
@@ -268,6 +276,7 @@ async def _judged(
         billers=billers(settings.targets.values(), provider_of),
     )
     total = found.spend.total
+    within = uncertainty(await reconciled(connection, context), total.usd)
     return Spend(
         day=starts_at.astimezone(zone).date(),
         starts_at=starts_at,
@@ -276,7 +285,19 @@ async def _judged(
         at_least=total.at_least,
         margin_usd=total.margin_usd,
         slices=found.slices,
+        bill_within_usd=within.usd if within else None,
+        reconciled_days=within.days if within else 0,
     )
+
+
+async def reconciled(connection: Connection, context: WorkerContext) -> Sequence[ReconciledDay]:
+    """The latest days with a bill, oldest first; read once an hour."""
+    hour = context.now().replace(minute=0, second=0, microsecond=0)
+    if context.state.reconciled is None or context.state.reconciled[0] != hour:
+        found = await bills.closed_days(connection, most=DAYS)
+        days = [ReconciledDay(day.stated_usd, day.billed_usd) for day in found]
+        context.state.reconciled = hour, days
+    return context.state.reconciled[1]
 
 
 async def since_the_row(

@@ -5,13 +5,18 @@ not an alert: mutes and maintenance windows do not suppress it.
 """
 
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from monitor.domain.report import DaySpend
 from monitor.incidents import digest as digests
 from monitor.incidents.digest import DigestFigures
+from monitor.pricing.reconciliation import ReconciledDay, uncertainty
 from monitor.rules import SpendRule, TtftRule, rule_of
 from monitor.storage import Connection, outbox, report_data
+from monitor.worker import daily_spend
 from monitor.worker.context import WorkerContext
 
 log = logging.getLogger(__name__)
@@ -44,13 +49,14 @@ async def _figures(connection: Connection, context: WorkerContext, now: datetime
     limit_ms = ttft.limit_ms if ttft else None
     today = now.astimezone(await report_data.zone(connection)).date()
     yesterday_cost, today_cost = await report_data.days(connection, today)
+    bills = await daily_spend.reconciled(connection, context)
     return DigestFigures(
         latencies=await report_data.latencies(
             connection, settings.targets, since=since, until=now, limit_ms=limit_ms
         ),
         served=await report_data.served(connection, since=since, until=now),
-        yesterday=yesterday_cost,
-        today=today_cost,
+        yesterday=_with_bill(yesterday_cost, bills),
+        today=_with_bill(today_cost, bills),
         saving=await report_data.saving(connection, today),
         incidents=await report_data.incidents(connection, since=since),
         own=await report_data.own(connection, context.channels, since=since, until=now),
@@ -58,3 +64,11 @@ async def _figures(connection: Connection, context: WorkerContext, now: datetime
         limit_usd=spend.limit_usd if spend else None,
         budget_usd=settings.file.probes.daily_budget_usd,
     )
+
+
+def _with_bill(day: DaySpend | None, bills: Sequence[ReconciledDay]) -> DaySpend | None:
+    """A day with how near its bill is, if enough days are reconciled."""
+    within = uncertainty(bills, day.total_usd) if day else None
+    if day is None or within is None:
+        return day
+    return replace(day, bill_within_usd=within.usd, reconciled_days=within.days)

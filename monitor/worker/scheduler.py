@@ -13,7 +13,6 @@ from pathlib import Path
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.interval import IntervalTrigger
 
 from monitor import identity
 from monitor.domain import Observation, Query, Target
@@ -42,6 +41,7 @@ from monitor.worker.admission import AdmittedRound
 from monitor.worker.context import WorkerContext
 from monitor.worker.round_schedule import RoundSchedule
 from monitor.worker.rounds import RoundQueue
+from monitor.worker.skipping_trigger import SkippingTrigger
 
 log = logging.getLogger(__name__)
 
@@ -235,7 +235,7 @@ class Worker:
     ) -> None:
         self._scheduler.add_job(
             self._run_job,
-            IntervalTrigger(seconds=int(span.total_seconds()), start_date=first, timezone=UTC),
+            SkippingTrigger(seconds=int(span.total_seconds()), start_date=first, timezone=UTC),
             args=[job],
             id=name,
             name=name,

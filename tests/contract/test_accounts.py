@@ -15,6 +15,7 @@ import pytest
 
 from monitor.accounts import ACCOUNTS
 from monitor.accounts.openrouter import OpenRouterAccount, ProviderReceipt, price_list
+from monitor.accounts.replies import ProviderBill
 from monitor.domain import (
     AccountReading,
     AccountState,
@@ -596,3 +597,50 @@ async def test_every_reply_documented_is_read_without_complaint() -> None:
         found = await read(name, reply(body=body))
         assert (name, found.state) == (name, AccountState.OK)
         assert found.detail is None
+
+
+# --- bills of closed days ---
+
+YESTERDAY = NOON.date() - timedelta(days=1)
+BILLS = {
+    "anthropic": (CENTS, {"usd": Decimal("1.24")}),
+    "openai": (DOLLARS, {"usd": Decimal("0.060012")}),
+    "openrouter": (
+        {"data": KEY | {"usage": 7.5, "usage_daily": 0.25, "byok_usage": 1, "byok_usage_daily": 1}},
+        {"running_usd": Decimal("7.25")},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ACCOUNTS)
+async def test_the_bill_of_yesterday(name: str) -> None:
+    assert name in BILLS, f"add a row for {name} to BILLS, or one whose bill is None"
+    body, wanted = BILLS[name]
+    async with provider(reply(body=body)) as served:
+        bill = await ACCOUNTS[name](get, CANARY, served.address + "/v1").bill(YESTERDAY, NOON)
+        failed = await ACCOUNTS[name](get, CANARY, "http://127.0.0.1:1").bill(YESTERDAY, NOON)
+    assert isinstance(bill, ProviderBill)
+    assert {key: getattr(bill, key) for key in wanted} == wanted
+    assert (bill.provider, bill.day) == (name, YESTERDAY)
+    assert isinstance(failed, AccountReading)
+    assert failed.state is AccountState.FAILING
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("openai", "start_time=1795305600&end_time=1795392000&bucket_width=1d"),
+        ("anthropic", "starting_at=2026-11-22T00%3A00%3A00Z&ending_at=2026-11-23T00%3A00%3A00Z"),
+    ],
+)
+async def test_a_bill_asks_for_one_whole_utc_day(name: str, wanted: str) -> None:
+    async with provider(reply(body=GOOD[name])) as served:
+        await ACCOUNTS[name](get, CANARY, served.address).bill(YESTERDAY, NOON)
+    assert wanted in served.asked[0].path
+
+
+async def test_openrouter_knows_its_total_up_to_yesterday_alone() -> None:
+    async with provider(reply(body={"data": KEY})) as served:
+        account = OpenRouterAccount(get, CANARY, served.address)
+        assert await account.bill(YESTERDAY - timedelta(days=1), NOON) is None
+    assert not served.asked

@@ -13,6 +13,7 @@ from apscheduler.job import Job
 from monitor.storage import Database
 from monitor.worker import scheduler
 from monitor.worker.scheduler import Worker
+from monitor.worker.skipping_trigger import SkippingTrigger
 from tests.contract.open_context import open_context, settings
 
 HOUR = timedelta(hours=1)
@@ -35,6 +36,20 @@ async def test_after_a_step_every_job_is_due_within_its_own_interval(
         await until(lambda: one.rounds.schedule.next_claim is not None)
         context.state.leaving.set()
         await life
+
+
+def test_a_clock_that_jumps_ahead_by_years_makes_one_run_due() -> None:
+    every = timedelta(seconds=2)
+    first = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    trigger = SkippingTrigger(seconds=2, start_date=first, timezone=UTC)
+    for jump in (timedelta(0), every / 2, every, 2.5 * every, 730 * 24 * HOUR):
+        now, due, following = first + jump, [], first
+        while following <= now and len(due) < 9:
+            due.append(following)
+            following = trigger.get_next_fire_time(following, now)
+        assert len(due) <= 3
+        assert due[-1] == first + jump // every * every
+        assert following == due[-1] + every
 
 
 async def test_a_clock_that_keeps_time_moves_nothing(database: Database, tmp_path: Path) -> None:

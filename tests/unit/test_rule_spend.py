@@ -334,3 +334,30 @@ def test_a_certain_breach_and_its_end_say_both_ends() -> None:
     assert verdict.because.startswith("Spend of 2026-11-23 (UTC) is between $2.50 and $9.10;")
     over = SpendRule().judge([ranged("2.50", "9.10", ago=1), day("0")], told("2026-11-22 ×1"), NOON)
     assert over.because == "The day 2026-11-22 is over, at between $2.50 and $9.10."
+
+
+@pytest.mark.parametrize(
+    ("usd", "within", "extent", "certainty"),
+    [
+        (
+            "2.03", "0.02", "$2.03, ± $0.02 by 30 days of reconciliation",
+            "certain (100 %), sum of all recorded costs",
+        ),
+        (
+            "2.03", "0.05", "$2.03, ± $0.05 by 30 days of reconciliation",
+            "certain (100 %) for the sum of all recorded costs; the provider's bill may be within "
+            "the limit",
+        ),
+        (
+            "4.12", "0.10",
+            "now 2.1 × the limit, $4.12, ± $0.10 by 30 days of reconciliation",
+            "certain (100 %), sum of all recorded costs",
+        ),
+    ],
+)  # fmt: skip
+def test_the_message_states_how_near_the_bill_is(
+    usd: str, within: str, extent: str, certainty: str
+) -> None:
+    today = day(usd, bill_within_usd=Decimal(within), reconciled_days=30)
+    finding = SpendRule().judge([today], None, NOON).finding
+    assert (finding.extent, finding.certainty) == (extent, certainty)
