@@ -13,6 +13,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WITHIN = timedelta(minutes=5)  # share of its slot within which every round begins
 LATE_WITHIN = timedelta(seconds=15)  # share after the start within which all late rounds begin
 MOST_PASSED = 500  # slots of a target that are recorded as missed after a long pause
+ALL_PASSED = 10_000  # the same of all targets: more would block the worker for seconds
 # Shares of the interval, each with the most it can be:
 TICK = 0.125, timedelta(seconds=0.5)  # between two batches of claims
 AHEAD = 0.25, timedelta(seconds=1.25)  # a round is claimed at most this long before it begins
@@ -121,9 +122,10 @@ class RoundSchedule:
         """The rounds to claim now, in the order in which they begin; the next ones are scheduled.
 
         Slots that passed while this worker did not look are among them, the latest `MOST_PASSED` of
-        a target.
+        a target, and at most `ALL_PASSED` of all targets.
         """
         found = []
+        most = max(1, min(MOST_PASSED, ALL_PASSED // max(len(self._targets), 1)))
         while self._next and self._next[0].claim_at <= now:
             one = heapq.heappop(self._next)
             found.append(one)
@@ -131,7 +133,7 @@ class RoundSchedule:
             if target is not None and not one.late:
                 following = one.of.slot + target.every
                 passed = (now - following) // target.every
-                self._push(target, following + target.every * max(0, passed - MOST_PASSED))
+                self._push(target, following + target.every * max(0, passed - most))
         return sorted(found, key=lambda one: one.begins_at)
 
     def _push(self, target: Target, slot: datetime) -> None:

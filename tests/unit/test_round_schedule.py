@@ -5,7 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 from monitor.domain import Query, Target
 from monitor.storage.leases import RoundSlot
-from monitor.worker.round_schedule import AHEAD, MOST_PASSED, RoundSchedule, phase, slot_of
+from monitor.worker.round_schedule import (
+    AHEAD,
+    ALL_PASSED,
+    MOST_PASSED,
+    RoundSchedule,
+    phase,
+    slot_of,
+)
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
@@ -50,6 +57,13 @@ def test_workers_that_know_nothing_of_each_other_share_the_rounds_evenly() -> No
             first[nth] += len(new)
             claimed |= new
     assert all(share > 200 for share in first.values()), first
+
+
+def test_after_a_long_pause_of_a_fleet_the_slots_to_record_are_limited() -> None:
+    made = schedule("w1", *(target(f"t{n}") for n in range(1_000)))
+    found = made.due(NOON + DAY)
+    assert len({due.of.target for due in found}) == 1_000
+    assert len(found) <= ALL_PASSED + 2 * 1_000
 
 
 def test_after_a_long_pause_the_latest_slots_are_due() -> None:
