@@ -245,7 +245,42 @@ async def _target(target: Target) -> CheckLine:
         return CheckLine(
             what, False, f"url = {address}: {reply.error}. {_remedy(target, reply.error or '')}"
         )
-    return CheckLine(what, True, f"{address} answers (HTTP {reply.status})")
+    return CheckLine(what, *answered(reply.status, address, target.name))
+
+
+def answered(status: int, address: str, name: str) -> tuple[bool | None, str]:
+    """Whether an HTTP status without a question is what a chat has, and what to do if not.
+
+    The request is a GET without a key: a service that wants a POST, or a key, refuses it.
+    """
+    wrong = f"{address} is reachable, but HTTP {status}: "
+    probe = f"run `monitor probe {name}` to see what it answers"
+    match status:
+        case 404 | 410:
+            return None, (
+                f"{wrong}nothing may be served at this path. Compare targets.{name}.url with the "
+                f"documentation of the service, which must include the path of its chat; {probe}"
+            )
+        case 429:
+            return None, f"{wrong}the service is limiting requests. Wait, then {probe}"
+        case _ if 300 <= status < 400:
+            return None, (
+                f"{wrong}it redirects, and probes follow no redirect. Write the address that it "
+                f"redirects to as targets.{name}.url"
+            )
+        case _ if status >= 500:
+            return None, (
+                f"{wrong}the service, or a proxy before it, reports an error. Look at its log; "
+                f"{probe}"
+            )
+        case 400 | 405 | 411 | 415 | 422:
+            return True, f"{address} is reachable (HTTP {status}: it accepts only questions)"
+        case 401 | 403 | 407:
+            return True, (
+                f"{address} is reachable (HTTP {status}: it wants a key, which this check does not "
+                "send)"
+            )
+    return True, f"{address} answers (HTTP {status})"
 
 
 def _remedy(target: Target, error_reason: str) -> str:
@@ -368,10 +403,19 @@ def _budget(settings: Settings, book: PriceBook) -> Iterator[CheckLine]:
 def projection(target: Target, book: PriceBook, budget: Decimal) -> Iterator[str]:
     """The cost of probing and traffic, on the expected model and on each fallback."""
     yield f"projected spend of {target.name} (a month is 30 days):"
-    for model, forecast in projected_spend(target, book=book, at=datetime.now(UTC)).items():
+    found = projected_spend(target, book=book, at=datetime.now(UTC))
+    if not found:
+        yield (
+            "  cannot be projected, because no model is declared: add "
+            f"targets.{target.name}.expected_models"
+        )
+    for model, forecast in found.items():
         role = "expected" if model in target.expected_models else "fallback"
         if isinstance(forecast, Unpriced):
-            yield f"  {role} {model}: {forecast.reason}"
+            yield (
+                f"  {role} {model}: cannot be projected: {forecast.reason}. Add "
+                f'[prices."{model}"] with input and output in USD per million tokens'
+            )
             continue
         held = f"; the probe budget stops probes at ${budget}/day"
         yield f"  {role} {model}: {_spend(forecast)}{held * (forecast.probes.usd > budget)}"

@@ -35,10 +35,11 @@ class CheckLine:
     what: str
     good: bool | None
     says: str
+    skipped: bool = False  # it could not be looked at, and nothing follows from that
 
     def __str__(self) -> str:
         mark = {True: "ok     ", None: "warning", False: "FAULT  "}[self.good]
-        return f"{mark} {self.what}: {self.says}"
+        return f"{'skipped' if self.skipped else mark} {self.what}: {self.says}"
 
 
 # `monitor check`: rules without data to judge, and health pages.

@@ -117,7 +117,7 @@ def _target(found: RecognizedService, settled: SettledOptions, dialogue: Dialogu
     seen = _observed(found, target)
     if seen.ttft_ms is not None:
         say_line(f"time to first token: {seen.ttft_ms:.0f} ms")
-    say_line(f"who answered: {plain(seen.model_disclosed or 'the answer does not say', 100)}")
+    say_line(f"who answered: {_answerer(target, seen)}")
     expected = tuple(given.expected) or dialogue.ask(
         "Which model should answer (empty: not known)", _models, seen.model_disclosed
     )
@@ -140,6 +140,24 @@ def _target(found: RecognizedService, settled: SettledOptions, dialogue: Dialogu
         every=positive(duration(every)),
         daily_queries=given.daily_queries or 0,
     )
+
+
+def _echoed(target: Target, seen: Observation) -> bool:
+    """Whether the answer only repeats the model's name from the request, which may be an alias."""
+    named, requested = seen.model_disclosed, target.model
+    return bool(named and requested) and identity.same(named or "", requested or "") is True
+
+
+def _answerer(target: Target, seen: Observation) -> str:
+    if seen.model_disclosed is None:
+        return "the answer does not say"
+    name = plain(seen.model_disclosed, 100)
+    if _echoed(target, seen):
+        return (
+            f"the answer repeats the requested name {name}, which may be an alias: it does not "
+            "show which model answered"
+        )
+    return name
 
 
 def _span_text(text: str) -> str:
@@ -247,25 +265,37 @@ def _draft(
     budget = max(Decimal("0.50"), _cents(probes * Decimal("1.5")))
     for line in projection(target, book, budget):
         say_line(line)
-    first = seen.ttft_ms
+    first, notes = seen.ttft_ms, {}
     limit = max(1000, int(-(-3 * (first or 0) // 100)) * 100)
     limit = min(limit, int(target.first_token_deadline.total_seconds() * 1000) - 1000)
     ttft = given.ttft_limit_ms or dialogue.ask(
         "Alert when the first token takes longer than (ms)", _whole_number, str(limit)
     )
+    if first is not None:
+        notes["limit_ms"] = f"the first answer took {first:.0f} ms"
+        if ttft == limit:
+            notes["limit_ms"] = f"proposed: 3 × the {first:.0f} ms of one answer, at least 1000 ms"
+    if given.prompt_tokens:
+        notes["prompt_tokens"] = "of the whole prompt, as you gave it; for the cost"
+    elif seen.prompt_tokens:
+        notes["prompt_tokens"] = "measured: reported for the first answer, whose question differs"
     proposed = max(Decimal("2.00"), _cents(whole * 2))
     spend = (
         money(given.spend_limit)
         if given.spend_limit
         else dialogue.ask("Alert when a day costs more than (USD)", money, str(proposed))
     )
+    notes["limit_usd"] = "a day"
+    if spend == proposed:
+        notes["limit_usd"] = "a day; proposed: twice the projected spend, at least $2"
     return ConfigDraft(
         target=target,
         headers=found.headers,
         prices=prices,
         fields=found.fields,
         disclosed=any(identity.same(seen.model_disclosed or "", m) for m in target.expected_models),
-        first_token_ms=first,
+        echoed=_echoed(target, seen),
+        notes=notes,
         ttft_limit_ms=ttft,
         spend_limit_usd=spend,
         probe_budget_usd=budget,

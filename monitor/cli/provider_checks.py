@@ -60,7 +60,8 @@ async def prices(used: Sequence[Price], environment: Environment) -> AsyncIterat
         base_url=environment.account_url(OpenRouterAccount),
     )
     if isinstance(listed, TryLater):
-        yield CheckLine("price list", True, f"OpenRouter's list was not compared: {listed.reason}")
+        reason = f"OpenRouter's list was not compared: {listed.reason}"
+        yield CheckLine("price list", True, reason, skipped=True)
         return
     found = differences(used, listed, same=identity.same)
     for line in _different(found):

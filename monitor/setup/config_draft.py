@@ -21,7 +21,8 @@ class ConfigDraft:
     """The content of the file. `headers` contain `${NAME}` in place of keys.
 
     `prices`: USD per million tokens of prompt and answer, by model. `disclosed`: the answer named
-    the expected model.
+    the expected model; `echoed`: only because the request did. `notes`: where a value comes from,
+    by its key.
     """
 
     target: Target
@@ -29,7 +30,8 @@ class ConfigDraft:
     prices: Mapping[str, tuple[Decimal, Decimal]]
     fields: Sequence[EventField]
     disclosed: bool
-    first_token_ms: float | None
+    echoed: bool
+    notes: Mapping[str, str]
     ttft_limit_ms: int
     spend_limit_usd: Decimal
     probe_budget_usd: Decimal
@@ -54,7 +56,11 @@ class ConfigDraft:
             yield f"model = {toml(target.model)}  # the model that probes ask for"
         yield f'every = "{_duration(target.every)}"  # one round of all queries'
         if target.expected_models:
-            said = "the first answer named it" if self.disclosed else "given, not named by answers"
+            said = "as you named it; the first answer did not name it"
+            if self.echoed:
+                said = "answers repeat the requested name, maybe an alias: it discloses no model"
+            elif self.disclosed:
+                said = "the first answer named it"
             yield f"expected_models = {toml(list(target.expected_models))}  # {said}"
         else:
             yield "# The model that should answer. Without it no fallback is detected by name."
@@ -101,7 +107,7 @@ class ConfigDraft:
         if query.identity:
             yield "identity = true  # asks the model for its name"
         if query.prompt_tokens:
-            yield f"prompt_tokens = {query.prompt_tokens}  # of the whole prompt, for the cost"
+            yield f"prompt_tokens = {query.prompt_tokens}{self._note('prompt_tokens')}"
 
     def _prices(self) -> Iterator[Iterator[str]]:
         for model, (prompt, answer) in self.prices.items():
@@ -116,16 +122,17 @@ class ConfigDraft:
             )
 
     def _limits(self) -> Iterator[str]:
-        first = self.first_token_ms
-        note = "" if first is None else f"  # the first answer took {first:.0f} ms"
         yield "[rules.ttft]"
-        yield f"limit_ms = {self.ttft_limit_ms}{note}"
+        yield f"limit_ms = {self.ttft_limit_ms}{self._note('limit_ms')}"
         yield ""
         yield "[rules.spend]"
-        yield f'limit_usd = "{self.spend_limit_usd}"  # a day'
+        yield f'limit_usd = "{self.spend_limit_usd}"{self._note("limit_usd")}'
         yield ""
         yield "[probes]"
         yield f'daily_budget_usd = "{self.probe_budget_usd}"  # probes stop for the day there'
+
+    def _note(self, key: str) -> str:
+        return f"  # {note}" if (note := self.notes.get(key)) else ""
 
 
 def toml(value: Any) -> str:

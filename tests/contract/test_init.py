@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import threading
@@ -204,6 +205,7 @@ def test_what_each_expression_found_is_shown_and_written(tmp_path: Path) -> None
     assert '# "meta-llama/llama-4-scout"' in written
     assert "the first answer named it" in written
     assert [query.prompt_tokens for query in target.queries] == [812] * 3
+    assert "prompt_tokens = 812  # measured: reported for the first answer" in written
     assert "projected spend of service" in ended.out
     assert "$" in ended.out.partition("projected spend")[2]
 
@@ -369,6 +371,24 @@ def test_the_only_model_that_a_service_lists_is_asked_for(tmp_path: Path) -> Non
     with served(service) as (url, _):
         assert init(tmp_path, f"{url}/v1").status == 0
     assert settings(tmp_path).targets["service"].model == "llama-4-scout"
+
+
+def test_an_alias_that_is_only_repeated_is_called_so(tmp_path: Path) -> None:
+    """A gateway repeats the name that was asked for, whichever model answers."""
+    stream = (TRANSCRIPTS / "openai_chat" / "openai.txt").read_text(encoding="utf-8")
+    named = re.sub(r'"model":\s*"[^"]*"', '"model":"desk-rag"', stream)
+
+    def service(asked: Asked) -> Reply:
+        return (200, SSE, [named]) if asked["path"] == "/v1/chat/completions" else MISSING
+
+    with served(service) as (url, _):
+        ended = init(tmp_path, f"{url}/v1", "--model", "desk-rag")
+    assert ended.status == 0, ended.said
+    assert "who answered: the answer repeats the requested name desk-rag, which may be" in ended.out
+    assert "expected desk-rag: cannot be projected: no price for desk-rag. Add" in ended.out
+    written = (tmp_path / "monitor.toml").read_text()
+    assert 'expected_models = ["desk-rag"]  # answers repeat the requested name' in written
+    assert re.search(r"limit_ms = 1000  # proposed: 3 × the \d+ ms of one answer", written)
 
 
 def test_fields_that_a_refusal_names_are_sent(tmp_path: Path) -> None:

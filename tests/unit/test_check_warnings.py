@@ -4,6 +4,7 @@ A table: a whole configuration that warns of nothing, and what each single chang
 """
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -244,3 +245,55 @@ def test_an_untrusted_source_that_no_answer_has_is_named(
     target = settings(tmp_path, target=f"untrusted = [{listed}]").targets["rag"]
     found = [line.says for line in check_details.untrusted(target, frozenset(stored))]
     assert found == ([] if says is None else [says])
+
+
+@pytest.mark.parametrize(
+    ("status", "good", "words"),
+    [
+        (200, True, "answers (HTTP 200)"),
+        (405, True, "is reachable (HTTP 405: it accepts only questions)"),
+        (401, True, "it wants a key"),
+        (404, None, "is reachable, but HTTP 404: nothing may be served at this path"),
+        (410, None, "targets.rag.url"),
+        (307, None, "follow no redirect"),
+        (429, None, "limiting requests"),
+        (502, None, "is reachable, but HTTP 502: the service, or a proxy before it"),
+    ],
+)
+def test_a_status_that_no_chat_has_is_a_warning_with_a_fix(
+    status: int, good: bool | None, words: str
+) -> None:
+    found, says = check.answered(status, "https://rag.example.com", "rag")
+    assert found is good
+    assert words in says
+
+
+@pytest.mark.parametrize(
+    ("models", "says"),
+    [
+        ("", "cannot be projected, because no model is declared: add targets.rag.expected_models"),
+        (
+            'expected_models = ["desk"]',
+            "expected desk: cannot be projected: no price for desk. Add "
+            '[prices."desk"] with input and output in USD per million tokens',
+        ),
+    ],
+)
+def test_spend_that_cannot_be_projected_says_what_is_missing(
+    models: str, says: str, tmp_path: Path
+) -> None:
+    text = GOOD.format(target="", rest="").replace(MODELS, models)
+    path = tmp_path / "monitor.toml"
+    path.write_text(text)
+    target = load({"MONITOR_CONFIG": str(path)}).targets["rag"]
+    book = price_book({}, same=identity.same)
+    assert any(says in line for line in check.projection(target, book, Decimal(1)))
+
+
+def test_without_model_and_baseline_there_is_one_advice(tmp_path: Path) -> None:
+    path = tmp_path / "monitor.toml"
+    path.write_text(GOOD.format(target="", rest="").replace(MODELS, ""))
+    target = load({"MONITOR_CONFIG": str(path)}).targets["rag"]
+    (gap,) = check_details.nothing_stored(target).gaps()
+    assert gap.startswith("expected_models is empty and no baseline is captured: no fallback is")
+    assert gap.endswith("then run `monitor baseline capture rag` while it answers")

@@ -164,10 +164,13 @@ class DetectionCoverage:
         target, profile = self.target, self.profile
         if not target.expected_models and profile is None:
             yield (
-                "expected_models is empty and no baseline is captured: rules fallback and "
-                "model_changed are off. Add expected_models"
+                f"expected_models is empty and {self.reason}: no fallback is detected, rules "
+                "fallback and model_changed are off. Add the model that should answer as "
+                f"targets.{target.name}.expected_models, then run `monitor baseline capture "
+                f"{target.name}` while it answers"
             )
-        elif not target.expected_models:
+            return
+        if not target.expected_models:
             yield (
                 "expected_models is empty: a model that the response names is not "
                 "compared, and rule fallback is off for it. Add expected_models"
