@@ -20,6 +20,7 @@ from monitor.config.compile import (
     price_faults,
     rules,
     silence_faults,
+    target_names,
     targets,
     without_faults,
 )
@@ -123,19 +124,19 @@ def load(
     table, unread = document(variables)
     origins = overlay(table, variables, faults)
     faults += unread
-    file = None
+    file = checked = None
     if not unread:
         try:
-            file = ConfigFile.model_validate(fields_normalized(table, ConfigFile))
+            file = checked = ConfigFile.model_validate(fields_normalized(table, ConfigFile))
         except ValidationError as error:
             faults += faults_in(error, origins)
-            rest = without_faults(table, error)  # what else is wrong
-            dict(targets(rest, variables, faults, unresolved))
+            checked = without_faults(table, error)  # what else is wrong
     judged_by = dict(rules(table, origins, faults))
-    watched = dict(targets(file, variables, faults, unresolved))
+    watched = dict(targets(checked, variables, faults, unresolved))
     given = found.for_notifiers if found else NOTHING
-    notify = channels(file, variables, given, faults, unresolved)
-    faults += silence_faults(file, notify)
+    known = target_names(table)
+    notify = channels(checked, variables, given, faults, unresolved, known=known)
+    faults += silence_faults(checked, notify, known=known)
     faults += price_faults(table)
     faults += () if without_secrets else unresolved
     if faults or file is None or found is None:

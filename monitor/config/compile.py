@@ -101,18 +101,18 @@ def _rule_key(name: str, path: tuple[str, ...], origins: Origins) -> str:
 
 
 def silence_faults(
-    file: ConfigFile | None, channels: Iterable[ConfiguredChannel]
+    file: ConfigFile | None, channels: Iterable[ConfiguredChannel], *, known: Iterable[str]
 ) -> Iterator[ConfigError]:
     """Errors for maintenance windows that would silence nothing because the name does not exist."""
     names = [channel.name for channel in channels]
     for number, window in enumerate(file.maintenance if file else ()):
-        scopes = (ALL, *file.targets, *ACCOUNTS, *names) if file else ()
-        for key, name, known in (
+        scopes = (ALL, *known, *ACCOUNTS, *names)
+        for key, name, allowed in (
             ("target", window.target, scopes),
             ("rule", window.rule, (ALL, *RULES)),
         ):
-            if name not in known:
-                remedy = f"unknown {key}; {suggestion(name, known)}"
+            if name not in allowed:
+                remedy = f"unknown {key}; {suggestion(name, allowed)}"
                 yield ConfigError(f"maintenance.{number}.{key}", shown_value(name), remedy)
 
 
@@ -158,6 +158,11 @@ def _remove(document: Any, place: Sequence[int | str], *, missing: bool) -> None
     if place[:1] == ("targets",) and len(place) > 2 and place[2] in ("dialect", "options"):
         place, missing = place[:2], False
     *above, last = place or ("",)
+    if place[:1] in (("channels",), ("maintenance",)) and len(place) > 1:
+        _replace_entry(document, place)
+        return
+    if place[:1] == ("targets",) and len(place) == 2 and _repaired(document["targets"], place[1]):
+        return
     table = document
     for name in above:
         inside = isinstance(table, list) and isinstance(name, int) and name < len(table)
@@ -168,8 +173,56 @@ def _remove(document: Any, place: Sequence[int | str], *, missing: bool) -> None
         table[last] = _STAND_INS[str(last)]
     elif isinstance(table, dict):
         table.pop(last, None)
+        if above == ["targets"] and not table:
+            table["stand-in"] = dict(_STAND_INS) | {"dialect": "bali_zero"}
+            del table["stand-in"]["id"], table["stand-in"]["text"]
     elif isinstance(table, list) and isinstance(last, int) and last < len(table):
         del table[last]
+
+
+def _repaired(targets: Mapping[str, Any], name: int | str) -> bool:
+    """Change what no other fault depends on: ids that occur twice, deadlines, the health page.
+
+    False: the target is refused for another reason.
+    """
+    section = targets.get(str(name))
+    if not isinstance(section, dict):
+        return False
+    before = deepcopy(section)
+    for key in ("deadline", "first_token_deadline", "health"):
+        section.pop(key, None)
+    seen: set[str] = set()
+    for number, query in enumerate(section.get("queries") or ()):
+        if query.get("id") in seen:
+            query["id"] = f"query-{number + 1}"
+        seen.add(query.get("id"))
+    return section != before
+
+
+def _replace_entry(document: Any, place: Sequence[int | str]) -> None:
+    """Take out what a channel or a window has at a place; the numbers in the list stay."""
+    entries, number = document.get(place[0]), place[1]
+    if not isinstance(entries, list) or not isinstance(number, int) or number >= len(entries):
+        return
+    if place[0] == "maintenance":
+        known = entries[number] if isinstance(entries[number], dict) else {}
+        kept = {key: known[key] for key in ("target", "rule") if isinstance(known.get(key), str)}
+        entries[number] = {"days": ["mon"], "from": "00:00", "to": "01:00", **kept}
+        return
+    stand_in = {"name": f"channel-{number + 1}", "kind": "console"}
+    section = entries[number]
+    if not isinstance(section, dict) or len(place) < 3 or place[2] == "kind":
+        entries[number] = stand_in
+    elif place[2] == "name":
+        section["name"] = stand_in["name"]
+    else:
+        section.pop(place[2], None)
+
+
+def target_names(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of all targets of the document, also of those that are refused."""
+    found = document.get("targets")
+    return tuple(name.strip().lower() for name in found) if isinstance(found, dict) else ()
 
 
 def targets(
@@ -221,6 +274,8 @@ def channels(
     notifiers: Mapping[str, str],
     faults: list[ConfigError],
     unresolved: list[ConfigError],
+    *,
+    known: Sequence[str],
 ) -> list[ConfiguredChannel]:
     """Every channel in the order of the file; `notifiers`: checked variables of the default one.
 
@@ -228,7 +283,7 @@ def channels(
     """
     found: list[ConfiguredChannel] = []
     for number, section in enumerate(file.channels if file else ()):
-        faults += _filter_faults(number, section, file)
+        faults += _filter_faults(number, section, known)
         key, before = f"channels.{number}", len(unresolved)
         options = _channel_options(key, section, variables, notifiers, faults, unresolved)
         if options is not None:
@@ -256,9 +311,9 @@ def channels(
 
 
 def _filter_faults(
-    number: int, section: ChannelSection, file: ConfigFile | None
+    number: int, section: ChannelSection, targets: Sequence[str]
 ) -> Iterator[ConfigError]:
-    known = {"rules": (*RULES, *_OTHER_NOTICES), "targets": tuple(file.targets if file else ())}
+    known = {"rules": (*RULES, *_OTHER_NOTICES), "targets": targets}
     for key, names in known.items():
         for name in getattr(section, key):
             if name not in names:

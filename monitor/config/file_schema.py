@@ -137,15 +137,19 @@ class TargetSection(Section):
     @model_validator(mode="after")
     def _sound(self) -> "TargetSection":
         ids = [query.id for query in self.queries]
-        for twice in {i for i in ids if ids.count(i) > 1}:
-            raise ValueError(f'two queries have the id "{twice}": each id must be unique')
+        wrong = [
+            f'two queries have the id "{twice}": each id must be unique'
+            for twice in sorted({i for i in ids if ids.count(i) > 1})
+        ]
         if self.first_token_deadline > self.deadline:
-            raise ValueError("first_token_deadline is longer than deadline: raise deadline")
+            wrong.append("first_token_deadline is longer than deadline: raise deadline")
         if self.health.url is not None:
             try:
                 http_url(address(self.url, self.health.url))
             except ValueError as error:
-                raise ValueError(f"health.url: {error}") from None
+                wrong.append(f"health.url: {error}")
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return self
 
 

@@ -5,6 +5,7 @@ To add one, write a module with a constant of type `Dialect` and add its line he
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
@@ -55,8 +56,10 @@ def dialect_of(target: Target) -> Dialect:
     """
     entry = DIALECTS.get(target.dialect)
     if entry is None:
+        close = get_close_matches(target.dialect.strip().lower(), DIALECTS, n=1)
+        meant = f'did you mean "{close[0]}"? ' if close else ""
         known = ", ".join(DIALECTS)
-        raise ValueError(f"no dialect is called {target.dialect!r}; known: {known}")
+        raise ValueError(f"no dialect is called {target.dialect!r}; {meant}known: {known}")
     dialect = entry if isinstance(entry, Dialect) else entry(target.options)
     given = target.reasoning_tags
     tags = USUAL_TAGS if given is None else TagSet(tag_pairs(given), usual=False)

@@ -70,7 +70,8 @@ async def add(
 
     `channels`: every configured channel, and whether it takes this notice. One that was notified
     of the incident before gets it in any case: it must not be left with an incident that never
-    ends. `reported`: numbers of the incidents it reports, if more or others than `incident`.
+    ends. One that was not, because it was added since, gets no end of it. `reported`: numbers of
+    the incidents it reports, if more or others than `incident`.
     """
     if await known(connection, notice.id):
         return False
@@ -85,8 +86,11 @@ async def add(
         "status": notice.status.value,
         "due_at": func.now(),
     }
+    unheard = notice.status is NoticeStatus.RESOLVED and bool(notified - {NOBODY})
     rows = [
-        row | _row_of(notice, name) for name, takes in channels.items() if takes or name in notified
+        row | _row_of(notice, name)
+        for name, takes in channels.items()
+        if name in notified or (takes and not unheard)
     ]
     if not rows:  # the row shows why nobody was notified, and that the news is known
         closed = {"result": "closed", "last_error": "no channel takes it", "settled_at": func.now()}

@@ -200,7 +200,11 @@ def test_custom_without_a_path_asks_the_url_itself() -> None:
 @each(
     ("dialect", "more", "complaint"),
     [
-        ("balizero", {}, "no dialect is called 'balizero'; known: bali_zero, bali_zero_typed,"),
+        (
+            "balizero",
+            {},
+            "no dialect is called 'balizero'; did you mean \"bali_zero\"? known: bali_zero,",
+        ),
         (
             "bali_zero",
             {"options": {"body": {}}},

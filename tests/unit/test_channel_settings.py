@@ -203,3 +203,66 @@ def test_a_filter_takes_what_it_names(
     accepts: ChannelFilter, item: Notice, reported: list[tuple[str, str]], takes: bool
 ) -> None:
     assert accepts.takes(item, reported) is takes
+
+
+EVERYTHING_WRONG = """
+[targets.rag]
+url = "https://rag.example.com"
+dialect = "openai_chatt"
+deadline = "1s"
+[[targets.rag.queries]]
+id = "hi"
+text = "Hi"
+[[targets.rag.queries]]
+id = "hi"
+text = "Hi"
+[targets.rag.headers]
+Authorization = "Bearer ${KEY}"
+[[channels]]
+name = "a"
+kind = "slakc"
+targets = ["rag"]
+[[channels]]
+kind = "webhook"
+url = "${HOOK}"
+secrett = "x"
+[[channels]]
+name = "b"
+kind = "webhook"
+severity = "pagee"
+targets = ["ragg"]
+[[maintenance]]
+from = "22:00"
+to = "23:00"
+target = "rga"
+[rules.ttft]
+limit_mss = 3
+"""
+
+
+def test_no_fault_hides_another(tmp_path: Path) -> None:
+    path = tmp_path / "monitor.toml"
+    path.write_text(EVERYTHING_WRONG)
+    with pytest.raises(ConfigErrors) as raised:
+        load({"MONITOR_CONFIG": str(path)})
+    found = [str(fault) for fault in raised.value.faults]
+    for start in (
+        'targets.rag: two queries have the id "hi": each id must be unique; first_token_deadline',
+        "maintenance.0.days: missing",
+        "channels.1.name: missing",
+        'channels.2.severity.0 = "pagee": write',
+        'rules.ttft.limit_mss: unknown key; did you mean "limit_ms"?',
+        "targets.rag.dialect = \"openai_chatt\": no dialect is called 'openai_chatt'; "
+        'did you mean "openai_chat"?',
+        'channels.0.kind = "slakc": unknown kind; did you mean "slack"?',
+        'channels.1.secrett: unknown key of kind webhook; did you mean "secret"?',
+        "channels.1.secret: missing",
+        'channels.2.targets = "ragg": unknown target; did you mean "rag"?',
+        "channels.2.secret: missing",
+        "channels.2.url: missing",
+        'maintenance.0.target = "rga": unknown target; did you mean "rag"?',
+        "targets.rag.headers.Authorization: ${KEY} is not set",
+        "channels.1.url: ${HOOK} is not set",
+    ):
+        assert sum(line.startswith(start) for line in found) == 1, (start, found)
+    assert len(found) == 15
