@@ -46,6 +46,8 @@ from monitor.storage import (
 )
 from monitor.storage.baseline_answers import sizes
 from monitor.tokenizers import BadTokenizer, counter
+from monitor.worker.probe_round import EXCEEDED
+from monitor.worker.status_pages import RECENT, not_interpreted
 
 AT_ONCE = 10  # targets, pages or channels
 Item = TypeVar("Item")
@@ -178,10 +180,17 @@ async def _detection(settings: Settings, url: str) -> list[CheckLine]:
                 sources = await observations.claim_sources(connection, target.name)
                 degraded = await observations.degraded_share(connection, target.name)
                 alike = await observations.identical_answers(connection, target.name)
+                stopped = await observations.with_reason(
+                    connection, [target.name], EXCEEDED, span=RECENT
+                )
             lines += [*_covered(found), *check_details.lines(target, prompts)]
             lines += check_details.untrusted(target, sources)
             lines += check_details.unmeasured(target, *degraded)
             lines += check_details.cached(target, alike)
+            lines += [
+                CheckLine(f"answers of {target.name}", None, not_interpreted(name, count))
+                for name, count in stopped.items()
+            ]
             captured = captured or found.profile is not None
         async with database.begin() as connection:
             waiting = await outbox.backlogs(connection, settings.channels)

@@ -73,6 +73,8 @@ def _parts(found: StatusSnapshot, width: int) -> Iterator[RenderableType]:
         yield Text(found.trouble, style="bold red")
     for sentence in state_sentences(found.rounds, found.incidents, now=found.made_at):
         yield Text(plain(sentence.text, 400), style=sentence.style)
+    for note in found.notes:
+        yield Text(plain(note, 400), style="bold red")
     yield _rounds(found, width)
     if found.incidents:
         yield _incidents(found)

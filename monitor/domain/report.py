@@ -190,7 +190,8 @@ class LastRound:
 class StatusSnapshot:
     """How things are at `made_at`: the last round of each target, open incidents, today's spend.
 
-    `trouble`: a sentence if it could not be read again, and is an earlier one or empty.
+    `trouble`: a sentence if it could not be read again, and is an earlier one or empty. `notes`:
+    sentences on what is wrong with the monitor itself.
     """
 
     version: str
@@ -201,3 +202,4 @@ class StatusSnapshot:
     spend: DaySpend | None = None
     spend_limit_usd: Decimal | None = None  # None: the rule is off
     trouble: str | None = None
+    notes: tuple[str, ...] = ()

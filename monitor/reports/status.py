@@ -89,7 +89,8 @@ def _state(last: LastRound, found: StatusSnapshot) -> tuple[str, bool]:
 def _sentences(found: StatusSnapshot) -> tuple[StateSentence, ...]:
     if found.trouble:
         return (StateSentence(found.trouble, bad=True),)
-    return state_sentences(found.rounds, found.incidents, now=found.made_at)
+    notes = (StateSentence(note, bad=True) for note in found.notes)
+    return (*state_sentences(found.rounds, found.incidents, now=found.made_at), *notes)
 
 
 def _target(item: LastRound, found: StatusSnapshot) -> dict[str, object]:

@@ -144,6 +144,7 @@ class WorkerState:
     )
     clock: ClockHistory = field(default_factory=ClockHistory)
     refusal: Notice | None = None  # of a changed configuration, until it is queued
+    refused: str | None = None  # the same as a sentence, until a valid one is applied
     breaches: dict[str, tuple[str, ...]] = field(default_factory=dict)  # open rules, by scope
     began_s: float = field(default_factory=time.monotonic)
     round_ended_s: float = field(default_factory=time.monotonic)  # of any target, however it went

@@ -41,11 +41,15 @@ async def reread(context: WorkerContext) -> Settings | None:
     """The settings as they are now; None, with a notice for `announce`, where they are refused."""
     context.state.refusal = None
     try:
-        return await asyncio.to_thread(load)
+        settings = await asyncio.to_thread(load)
     except ConfigErrors as refused:
         faults = [str(fault) for fault in refused.faults]
+    else:
+        context.state.refused = None
+        return settings
     log.error("configuration refused", extra={"source": context.settings.source, "faults": faults})
     context.state.refusal = _refusal(context, faults)
+    context.state.refused = f"{context.state.refusal.sentence} First error: {faults[0]}"
     return None
 
 

@@ -11,18 +11,27 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import starmap
 
 from monitor import __version__
 from monitor.config import Settings
 from monitor.domain.report import LastRound, StatusSnapshot
 from monitor.metrics import EndpointReply
 from monitor.rules import SpendRule, rule_of
-from monitor.storage import Database, DatabaseUnavailable, report_data, short_waits
+from monitor.storage import (
+    Database,
+    DatabaseUnavailable,
+    observations,
+    report_data,
+    short_waits,
+)
 from monitor.worker.context import WorkerContext
+from monitor.worker.probe_round import EXCEEDED
 
 log = logging.getLogger(__name__)
 
 FRESH_S = 5.0
+RECENT = timedelta(hours=1)
 PATIENCE_S = 3.0  # for a reading; then the one before is shown, and says so
 _LATE = "The database did not answer in time. This is an earlier state."
 
@@ -95,6 +104,8 @@ class StatusPages:
                 found = await snapshot(
                     self.context.database, self.context.settings, self.context.now()
                 )
+            if refused := self.context.state.refused:
+                found = replace(found, notes=(*found.notes, refused))
         except DatabaseUnavailable:
             trouble = "The database is unavailable."
             earlier = f"{trouble} This is an earlier state."
@@ -123,6 +134,9 @@ async def snapshot(database: Database, settings: Settings, now: datetime) -> Sta
         rows = await report_data.found(
             connection, span, targets=settings.targets, queries=report_data.STATUS_QUERIES
         )
+        stopped = await observations.with_reason(
+            connection, settings.targets, EXCEEDED, span=RECENT
+        )
     probes, spend = rows.by_target(), rule_of(settings.rules, SpendRule)
     return replace(
         unread(settings, now, None),
@@ -138,6 +152,16 @@ async def snapshot(database: Database, settings: Settings, now: datetime) -> Sta
         incidents=tuple(rows[report_data.INCIDENTS]),
         spend=next(iter(rows[report_data.SPEND]), None),
         spend_limit_usd=spend.limit_usd if spend else None,
+        notes=tuple(starmap(not_interpreted, sorted(stopped.items()))),
+    )
+
+
+def not_interpreted(target: str, count: int) -> str:
+    """That answers exceeded the limit of CPU time, so that their model is not known."""
+    answers = "1 answer was" if count == 1 else f"{count} answers were"
+    return (
+        f"{target}: {answers} not interpreted in the last hour, because that exceeded the limit of "
+        "CPU time. Their model is not known; see `interpretation stopped` in the log."
     )
 
 

@@ -137,6 +137,26 @@ async def test_a_channel_that_knows_an_incident_gets_its_end_whatever_its_filter
     assert rows(database_url, ROWS) == [("slack", None), ("slack", None)]
 
 
+async def test_a_channel_that_was_added_since_gets_no_end_of_what_it_never_heard_of(
+    database: Database, database_url: str
+) -> None:
+    number = await opened(database)
+    await add(database, notice(), {"slack": True}, number)
+    over = notice(id=uuid4(), status=NoticeStatus.RESOLVED)
+    await add(database, over, ALL, number)
+    assert rows(database_url, ROWS) == [("slack", None), ("slack", None)]
+
+
+async def test_a_channel_that_was_reminded_since_gets_the_end(
+    database: Database, database_url: str
+) -> None:
+    number = await opened(database)
+    await add(database, notice(), {"slack": True}, number)
+    await add(database, notice(id=uuid4(), status=NoticeStatus.STILL_FIRING), ALL, number)
+    await add(database, notice(id=uuid4(), status=NoticeStatus.RESOLVED), ALL, number)
+    assert rows(database_url, ROWS)[-2:] == [("slack", None), ("pager", None)]
+
+
 async def test_what_no_channel_takes_is_stored_as_closed(
     database: Database, database_url: str
 ) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
@@ -118,6 +118,27 @@ async def test_a_sample_says_whether_its_answer_could_be_compared(database: Data
             most=10,
         )  # fmt: skip
     assert {one.query: one.compared for one in found} == {"hi": False, "kbli": True}
+
+
+async def test_answers_that_were_not_interpreted_are_counted_by_target(
+    database: Database,
+) -> None:
+    now = datetime.now(UTC)
+    day = timedelta(days=1)
+    for at, query, reason in (
+        (now, "hi", "stopped"),
+        (now, "kbli", "x"),
+        (now - day, "hi", "stopped"),
+    ):
+        await add(
+            database,
+            observation(started_at=at, slot=at, query=query, identity_reason=reason),
+        )
+    async with database.begin() as connection:
+        found = await observations.with_reason(
+            connection, ["rag", "other"], "stopped", span=timedelta(hours=1)
+        )
+    assert found == {"rag": 1}
 
 
 async def test_samples_come_oldest_first_and_rows_of_a_wrong_clock_are_not_judged(

@@ -1,15 +1,23 @@
 """What `monitor watch` shows of a state, in wide and in narrow terminals."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from rich.console import Console
 
 from monitor.cli.watch import LATE, state
+from monitor.config import ConfigError, ConfigErrors
 from monitor.domain.report import LastProbe, LastRound, StatusSnapshot
+from monitor.reports.status import status_json, status_page
+from monitor.worker import reload
+from monitor.worker.context import WorkerState
+from monitor.worker.status_pages import not_interpreted
 from tests.example_data import HAIKU, LLAMA, NOON
 
 
@@ -78,3 +86,31 @@ def test_a_narrow_terminal_loses_columns_before_words(width: int, missing: str) 
 
 def test_a_state_that_could_not_be_renewed_says_so() -> None:
     assert LATE in shown(replace(FOUND, trouble=LATE), 100)
+
+
+def test_what_is_wrong_with_the_monitor_itself_is_shown() -> None:
+    noted = replace(FOUND, notes=(not_interpreted("rag", 2),))
+    for text in (shown(noted, 200), status_page(noted), status_json(noted)):
+        assert "rag: 2 answers were not interpreted in the last hour" in text
+    assert json.loads(status_json(noted))["well"] is False
+
+
+async def test_a_refused_configuration_is_shown_until_a_valid_one_is_applied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where the same error was refused before, which sends no second message."""
+    state = WorkerState()
+    context: Any = SimpleNamespace(
+        state=state, now=lambda: NOON, worker="w", settings=SimpleNamespace(source="monitor.toml")
+    )
+
+    def refuse() -> None:
+        raise ConfigErrors([ConfigError("rules.ttft.limit_mss", None, "unknown key")])
+
+    monkeypatch.setattr(reload, "load", refuse)
+    for _ in range(2):
+        assert await reload.reread(context) is None
+        assert (state.refused or "").endswith("First error: rules.ttft.limit_mss: unknown key")
+    monkeypatch.setattr(reload, "load", lambda: context.settings)
+    assert await reload.reread(context) is context.settings
+    assert state.refused is None
