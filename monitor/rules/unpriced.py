@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 from monitor.domain import (
@@ -20,6 +20,7 @@ from monitor.rules.rule import Rule, Unit
 from monitor.rules.window import Window
 
 _ROWS = 20
+_FIRST = timedelta(minutes=3)  # of a target: `monitor check` says so before anybody is notified
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,8 @@ class UnpricedRule(Rule):
             counts[model] += 1
             newest = model if counts[model] == self.answers else newest
         named = ", ".join(sorted(counts))
-        notified = newest is not None and missing > self.limit * of
+        begun = bool(window.samples) and now - window.samples[0].at >= _FIRST
+        notified = newest is not None and missing > self.limit * of and begun
         models = ", ".join(sorted(counts)[:3])
         ranged = f" {window.ranged} answers of unknown model are priced as a range."
         return Verdict(

@@ -11,7 +11,7 @@ import pytest
 
 from monitor import identity
 from monitor.accounts import ACCOUNTS
-from monitor.cli import check, check_details, surroundings
+from monitor.cli import check, check_details, detection_summary, surroundings
 from monitor.config import Settings, load
 from monitor.pricing.book import price_book
 from monitor.rules import RULES, DeliveryBacklog
@@ -294,6 +294,6 @@ def test_without_model_and_baseline_there_is_one_advice(tmp_path: Path) -> None:
     path = tmp_path / "monitor.toml"
     path.write_text(GOOD.format(target="", rest="").replace(MODELS, ""))
     target = load({"MONITOR_CONFIG": str(path)}).targets["rag"]
-    (gap,) = check_details.nothing_stored(target).gaps()
+    (gap,) = detection_summary.nothing_stored(target).gaps()
     assert gap.startswith("expected_models is empty and no baseline is captured: no fallback is")
     assert gap.endswith("then run `monitor baseline capture rag` while it answers")

@@ -37,6 +37,13 @@ def test_three_answers_without_a_price_are_a_notice(marks: str, state: VerdictSt
     assert UnpricedRule().judge(seen, None, NOON + timedelta(minutes=6)).state is state
 
 
+def test_nobody_is_notified_seconds_after_the_first_start() -> None:
+    seen = window(answers("uuu"))
+    rule, first = UnpricedRule(), seen.samples[0].at
+    assert rule.judge(seen, None, first + timedelta(seconds=179)).state is VerdictState.OK
+    assert rule.judge(seen, None, first + timedelta(minutes=3)).state is VerdictState.NOTICE
+
+
 def test_it_is_said_once_a_day_and_model() -> None:
     seen = window(answers("...|uuu"))
     verdict = UnpricedRule().judge(seen, None, NOON + timedelta(minutes=6))
@@ -52,7 +59,7 @@ def test_a_second_model_is_said_once_and_the_first_not_again() -> None:
     windows = [window(answers("|".join(rounds[:count]))) for count in range(1, 9)]
     notified = [UnpricedRule().judge(seen, None, seen.samples[-1].at) for seen in windows]
     first, second = "2026-11-23 anthropic/claude-haiku-4-5", "2026-11-23 acme/new"
-    assert [verdict.once for verdict in notified] == [first] * 3 + [second] * 5
+    assert [verdict.once for verdict in notified] == [None, *[first] * 2, *[second] * 5]
     assert notified[3].because == (
         "8 of 12 answers of the last 24 h have no price: acme/new, anthropic/claude-haiku-4-5."
     )
