@@ -19,18 +19,18 @@ from monitor import identity, notifications
 from monitor.cli import check_details, check_load, provider_checks, surroundings
 from monitor.cli.check_details import CheckLine
 from monitor.cli.detection_summary import coverage, nothing_stored
+from monitor.cli.spend_projection import projection
 from monitor.cli.startup import FAILED, configuration, database_and_psql, named, unreachable
 from monitor.command_name import as_started
 from monitor.config import Settings
 from monitor.dialects import dialect_of
-from monitor.domain import Target, Unpriced, amount_text, lasting, usd_text
+from monitor.domain import Target, Unpriced, lasting, usd_text
 from monitor.embedded_postgres import EmbeddedPostgresError
 from monitor.identity.fingerprint.profile import DetectionCoverage
 from monitor.notifications import ConfiguredChannel
 from monitor.pricing.book import PriceBook, price_book
 from monitor.pricing.forecast import SpendForecast
 from monitor.pricing.forecast import projected as projected_spend
-from monitor.pricing.meters import UsdAmount
 from monitor.pricing.price_table import Price
 from monitor.pricing.published import stale
 from monitor.probing.fetch import fetch
@@ -254,42 +254,7 @@ async def _target(target: Target) -> CheckLine:
         return CheckLine(
             what, False, f"url = {address}: {reply.error}. {_remedy(target, reply.error or '')}"
         )
-    return CheckLine(what, *answered(reply.status, address, target.name))
-
-
-def answered(status: int, address: str, name: str) -> tuple[bool | None, str]:
-    """Whether an HTTP status without a question is what a chat has, and what to do if not.
-
-    The request is a GET without a key: a service that wants a POST, or a key, refuses it.
-    """
-    wrong = f"{address} is reachable, but HTTP {status}: "
-    probe = f"run `monitor probe {name}` to see what it answers"
-    match status:
-        case 404 | 410:
-            return None, (
-                f"{wrong}nothing may be served at this path. Compare targets.{name}.url with the "
-                f"documentation of the service, which must include the path of its chat; {probe}"
-            )
-        case 429:
-            return None, f"{wrong}the service is limiting requests. Wait, then {probe}"
-        case _ if 300 <= status < 400:
-            return None, (
-                f"{wrong}it redirects, and probes follow no redirect. Write the address that it "
-                f"redirects to as targets.{name}.url"
-            )
-        case _ if status >= 500:
-            return None, (
-                f"{wrong}the service, or a proxy before it, reports an error. Look at its log; "
-                f"{probe}"
-            )
-        case 400 | 405 | 411 | 415 | 422:
-            return True, f"{address} is reachable (HTTP {status}: it accepts only questions)"
-        case 401 | 403 | 407:
-            return True, (
-                f"{address} is reachable (HTTP {status}: it wants a key, which this check does not "
-                "send)"
-            )
-    return True, f"{address} answers (HTTP {status})"
+    return CheckLine(what, *check_details.answered(reply.status, address, target.name))
 
 
 def _remedy(target: Target, error_reason: str) -> str:
@@ -407,46 +372,3 @@ def _budget(settings: Settings, book: PriceBook) -> Iterator[CheckLine]:
             f"models alone ({usd_text(whole)}/day): raise probes.daily_budget_usd, probe "
             "less often, or set stop_after_chars of the queries",
         )
-
-
-def projection(target: Target, book: PriceBook, budget: Decimal) -> Iterator[str]:
-    """The cost of probing and traffic, on the expected model and on each fallback."""
-    yield f"projected spend of {target.name} (a month is 30 days):"
-    found = projected_spend(target, book=book, at=datetime.now(UTC))
-    if not found:
-        yield (
-            "  cannot be projected, because no model is declared: add "
-            f"targets.{target.name}.expected_models"
-        )
-    for model, forecast in found.items():
-        role = "expected" if model in target.expected_models else "fallback"
-        if isinstance(forecast, Unpriced):
-            yield (
-                f"  {role} {model}: cannot be projected: {forecast.reason}. Add "
-                f'[prices."{model}"] with input and output in USD per million tokens'
-            )
-            continue
-        held = f"; the probe budget stops probes at ${budget}/day"
-        yield f"  {role} {model}: {_spend(forecast)}{held * (forecast.probes.usd > budget)}"
-    yield from _unknown(target, book)
-
-
-def _unknown(target: Target, book: PriceBook) -> Iterator[str]:
-    """The assumed cost of an answer by an unknown model."""
-    found = projected_spend(target, book=book, at=datetime.now(UTC)).values()
-    priced = [item.query.usd for item in found if isinstance(item, SpendForecast)]
-    if priced:
-        cost = amount_text(min(priced), max(priced))
-        yield f"  model unknown: {cost} an answer"
-
-
-def _spend(forecast: SpendForecast) -> str:
-    probes, traffic = _usd(forecast.probes), _usd(forecast.traffic)
-    return (
-        f"probes {probes}/day + traffic {traffic}/day = {_usd(forecast.per_day)}/day, "
-        f"{_usd(forecast.per_month)}/month"
-    )
-
-
-def _usd(amount: UsdAmount) -> str:
-    return f"{'at least ' if amount.at_least else ''}{usd_text(amount.usd)}"

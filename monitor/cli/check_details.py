@@ -51,6 +51,41 @@ _ALWAYS = ("text", TOKEN_COUNT)  # sources that need no claim in the response
 _ABSENT = (401, 403, 404, 405, 410)
 
 
+def answered(status: int, address: str, name: str) -> tuple[bool | None, str]:
+    """Whether an HTTP status without a question is what a chat has, and what to do if not.
+
+    The request is a GET without a key: a service that wants a POST, or a key, refuses it.
+    """
+    wrong = f"{address} is reachable, but HTTP {status}: "
+    probe = f"run `monitor probe {name}` to see what it answers"
+    match status:
+        case 404 | 410:
+            return None, (
+                f"{wrong}nothing may be served at this path. Compare targets.{name}.url with the "
+                f"documentation of the service, which must include the path of its chat; {probe}"
+            )
+        case 429:
+            return None, f"{wrong}the service is limiting requests. Wait, then {probe}"
+        case _ if 300 <= status < 400:
+            return None, (
+                f"{wrong}it redirects, and probes follow no redirect. Write the address that it "
+                f"redirects to as targets.{name}.url"
+            )
+        case _ if status >= 500:
+            return None, (
+                f"{wrong}the service, or a proxy before it, reports an error. Look at its log; "
+                f"{probe}"
+            )
+        case 400 | 405 | 411 | 415 | 422:
+            return True, f"{address} is reachable (HTTP {status}: it accepts only questions)"
+        case 401 | 403 | 407:
+            return True, (
+                f"{address} is reachable (HTTP {status}: it wants a key, which this check does not "
+                "send)"
+            )
+    return True, f"{address} answers (HTTP {status})"
+
+
 async def page(settings: Settings, name: str) -> CheckLine:
     """Whether a target's health page can be read, and its present content."""
     target, found = settings.targets[name], settings.health[name]

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 
 from monitor import __version__, identity, notifications
 from monitor.cli.baseline import enough, run_capture
-from monitor.cli.check import projection
 from monitor.cli.init_flags import (
     MOST_QUESTIONS,
     Dialogue,
@@ -27,6 +26,7 @@ from monitor.cli.init_flags import (
     settled_options,
 )
 from monitor.cli.run import run_async
+from monitor.cli.spend_projection import projection
 from monitor.cli.startup import BAD_INPUT, FAILED, stop
 from monitor.command_name import command_name
 from monitor.config import ConfigErrors, Settings, load

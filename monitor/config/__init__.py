@@ -22,7 +22,6 @@ from monitor.config.compile import (
     silence_faults,
     target_names,
     targets,
-    without_faults,
 )
 from monitor.config.config_errors import ConfigError, ConfigErrors, faults_in
 from monitor.config.environment import (
@@ -35,6 +34,7 @@ from monitor.config.environment import (
     secret_values,
     target_secrets,
 )
+from monitor.config.fault_repair import without_faults
 from monitor.config.file_schema import ConfigFile
 from monitor.config.toml_document import document, file_named, overlay, source
 from monitor.config.value_kinds import bare, fields_normalized

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from monitor import identity
-from monitor.cli.check import _budget, _prices, _used, projection
+from monitor.cli.check import _budget, _prices, _used
 from monitor.cli.check_details import CheckLine
+from monitor.cli.spend_projection import projection
 from monitor.config import Settings, load
 from monitor.pricing.book import price_book
 

@@ -12,6 +12,7 @@ import pytest
 from monitor import identity
 from monitor.accounts import ACCOUNTS
 from monitor.cli import check, check_details, detection_summary, surroundings
+from monitor.cli.spend_projection import projection
 from monitor.config import Settings, load
 from monitor.pricing.book import price_book
 from monitor.rules import RULES, DeliveryBacklog
@@ -263,7 +264,7 @@ def test_an_untrusted_source_that_no_answer_has_is_named(
 def test_a_status_that_no_chat_has_is_a_warning_with_a_fix(
     status: int, good: bool | None, words: str
 ) -> None:
-    found, says = check.answered(status, "https://rag.example.com", "rag")
+    found, says = check_details.answered(status, "https://rag.example.com", "rag")
     assert found is good
     assert words in says
 
@@ -287,7 +288,7 @@ def test_spend_that_cannot_be_projected_says_what_is_missing(
     path.write_text(text)
     target = load({"MONITOR_CONFIG": str(path)}).targets["rag"]
     book = price_book({}, same=identity.same)
-    assert any(says in line for line in check.projection(target, book, Decimal(1)))
+    assert any(says in line for line in projection(target, book, Decimal(1)))
 
 
 def test_without_model_and_baseline_there_is_one_advice(tmp_path: Path) -> None:
