@@ -279,7 +279,8 @@ async def _shown(database: Database, target: Target) -> list[str]:
         found = await coverage(connection, target)
     if state is None:
         return [
-            f"{target.name}: no baseline; capture one with `monitor baseline capture`",
+            f"{target.name}: no baseline; capture one with `monitor baseline capture "
+            f"{target.name}`",
             *sentences(found),
         ]
     epoch = state.epoch

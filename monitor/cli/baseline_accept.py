@@ -80,10 +80,14 @@ def accept(target: str | None, *, note: str, yes: bool) -> None:
     )
 
 
+def _no_baseline(name: str) -> str:
+    return f'target "{name}" has no baseline: run `monitor baseline capture {name}` first'
+
+
 async def _candidate(connection: Connection, target: Target) -> BaselineCandidate:
     found = await fingerprints.epochs(connection, target.name)
     if not found:
-        stop(f'target "{target.name}" has no baseline: run `monitor baseline capture` first')
+        stop(_no_baseline(target.name))
     epoch = found[0]
     held = await baseline_answers.held(connection, epoch)
     if len(held) < ENOUGH_ANSWERS:
@@ -147,9 +151,7 @@ def revert(target: str | None, *, to: int | None) -> None:
             known = await fingerprints.all_epochs(connection, chosen.name, lock=True)
             in_force = next((epoch for epoch in known if epoch.reverted_at is None), None)
             if in_force is None:
-                stop(
-                    f'target "{chosen.name}" has no baseline: run `monitor baseline capture` first'
-                )
+                stop(_no_baseline(chosen.name))
             wanted = _wanted(known, in_force, to, chosen.name)
             if wanted is None or wanted.number == in_force.number:
                 return _nothing_to_do(known, in_force, chosen.name)

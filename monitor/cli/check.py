@@ -216,7 +216,7 @@ async def _outside(
     """Checks that need other services, concurrently: their lines, and those of the price list."""
     pages = [name for name in settings.health if not settings.lacks_secrets(name)]
     targets, read, channels, accounts, listed = await asyncio.gather(
-        _each(_target, settings.targets.values()),
+        _each(partial(_target, secrets=settings.secrets), settings.targets.values()),
         _each(partial(check_details.page, settings), pages),
         _each(_channel, settings.usable_channels),
         _listed(provider_checks.accounts(settings.environment)),
@@ -244,16 +244,22 @@ async def _listed(lines: AsyncIterator[CheckLine]) -> list[CheckLine]:
     return [line async for line in lines]
 
 
-async def _target(target: Target) -> CheckLine:
-    """Whether the address answers. It sends no query to a model, so it costs nothing."""
+async def _target(target: Target, secrets: Iterable[str] = ()) -> CheckLine:
+    """Whether the address of the probes answers. It sends no question, so it costs nothing."""
+    asked = check_details.address_without_question(target)
     reply = await fetch(
-        target.url, headers={}, timeout_s=target.connect_deadline.total_seconds(), target=target
+        asked or target.url,
+        headers={},
+        timeout_s=target.connect_deadline.total_seconds(),
+        target=target,
     )
-    what, address = f"target {target.name}", shown(target.url)
+    what = f"target {target.name}"
+    address = plain(redact(shown(asked or target.url), secrets), MOST_CHARS)
     if reply.status is None:
-        return CheckLine(
-            what, False, f"url = {address}: {reply.error}. {_remedy(target, reply.error or '')}"
-        )
+        remedy = _remedy(target, reply.error or "")
+        return CheckLine(what, False, f"url = {shown(target.url)}: {reply.error}. {remedy}")
+    if asked is None:
+        return CheckLine(what, True, f"{address} is reachable (HTTP {reply.status})")
     return CheckLine(what, *check_details.answered(reply.status, address, target.name))
 
 

@@ -1,15 +1,17 @@
 """The lines of `monitor check`: one item each, with its state."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from monitor import identity
 from monitor.accounts import ACCOUNTS
 from monitor.cli.output import same_answers
 from monitor.config import Settings
 from monitor.config.config_errors import suggestion
+from monitor.dialects import dialect_of
 from monitor.domain import (
     ALL,
     Query,
@@ -49,6 +51,16 @@ TIMEOUT_S = 10
 _ALWAYS = ("text", TOKEN_COUNT)  # sources that need no claim in the response
 # access is refused or the page is missing, whatever the state of the service
 _ABSENT = (401, 403, 404, 405, 410)
+
+
+def address_without_question(target: Target) -> str | None:
+    """The address that probes ask, without its query. None: the question is part of the path."""
+    build, query = dialect_of(target).build_request, target.queries[0]
+    asked = [
+        urlsplit(build(one, target).url)._replace(query="")
+        for one in (query, replace(query, text=f"{query.text}?"))
+    ]
+    return asked[0].geturl() if asked[0] == asked[1] else None
 
 
 def answered(status: int, address: str, name: str) -> tuple[bool | None, str]:

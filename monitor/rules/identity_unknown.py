@@ -25,7 +25,7 @@ class IdentityUnknownRule(Rule):
     subject: ClassVar[Subject] = Subject.TARGET
     unit: ClassVar[Unit] = Unit.SHARE
     first_step: ClassVar[str] = (
-        "Run `monitor baseline show`. If you know which model answers now, capture it: "
+        "Run `monitor baseline show {target}`. If you know which model answers now, capture it: "
         "`monitor baseline capture {target}`."
     )
     evidence_sql: ClassVar[str] = (

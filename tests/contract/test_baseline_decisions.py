@@ -302,7 +302,7 @@ def test_what_cannot_be_reverted_is_refused_in_a_sentence(
 
 
 def test_without_any_baseline_there_is_nothing_to_revert(run: Any) -> None:
-    assert "has no baseline: run `monitor baseline capture` first" in run("revert").stderr
+    assert "has no baseline: run `monitor baseline capture rag` first" in run("revert").stderr
 
 
 def test_the_expected_model_is_not_captured_while_another_one_may_answer(

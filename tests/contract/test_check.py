@@ -149,7 +149,7 @@ def test_targets_are_asked_at_the_same_time(tmp_path: Path) -> None:
     class Patient(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             all_asked.wait(60)
-            self.send_response(404)
+            self.send_response(405)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
@@ -168,5 +168,5 @@ def test_targets_are_asked_at_the_same_time(tmp_path: Path) -> None:
         (tmp_path / "monitor.toml").write_text("".join(several))
         ended = run("check", home=tmp_path, DATABASE_URL="postgresql://u@127.0.0.1:1/d")
         server.shutdown()
-    answers = re.findall(r"^ok +target (\w+): .* answers", ended.out, re.MULTILINE)
+    answers = re.findall(r"^ok +target (\w+): .* is reachable", ended.out, re.MULTILINE)
     assert answers == [f"rag{n}" for n in range(count)], ended.said

@@ -42,7 +42,7 @@ def settings(home: Path, *, checked: object = TODAY, **environ: str) -> Settings
     return load({"MONITOR_CONFIG": str(path), **environ})
 
 
-def test_theprojection_names_the_day_and_the_month_on_every_model(tmp_path: Path) -> None:
+def test_the_projection_names_the_day_and_the_month_on_every_model(tmp_path: Path) -> None:
     configured = settings(tmp_path)
     book = price_book(configured.file.prices, same=identity.same)
     budget = configured.file.probes.daily_budget_usd
@@ -52,7 +52,8 @@ def test_theprojection_names_the_day_and_the_month_on_every_model(tmp_path: Path
         "  expected m/one: probes $0.06/day + traffic $0.05/day = $0.11/day, $3.30/month",
         "  fallback m/two: probes $0.60/day + traffic $0.50/day = $1.10/day, $33.00/month"
         "; the probe budget stops probes at $0.50/day",
-        "  fallback m/three: no price for m/three",
+        "  fallback m/three: cannot be projected: no price for m/three. Add "
+        '[prices."m/three"] with input and output in USD per million tokens',
         "  model unknown: between $0.0005 and $0.0050 an answer",
     ]
 

@@ -187,7 +187,10 @@ async def test_check_and_the_health_job_ask_through_the_proxy(
                 context, settings.targets["rag"], settings.health["rag"]
             )
         paths = [requested.target for requested in proxy.requests]  # type: ignore[union-attr]
-    assert "ok      target rag: http://rag.invalid/v1 answers (HTTP 200)" in ended.out, ended.said
+    assert (
+        "ok      target rag: http://rag.invalid/v1/bali-zero/chat-stream answers (HTTP 200)"
+        in ended.out
+    ), ended.said
     assert (
         "ok      request of rag: GET http://rag.invalid/v1/bali-zero/chat-stream?query=Hi\n"
         in ended.out

@@ -16,7 +16,7 @@ def test_captured_shown_and_distinguished(tmp_path: Path, database_url: str) -> 
         configuration(tmp_path, stage.url)
         none = run_command(tmp_path, "baseline", "show", DATABASE_URL=database_url)
         assert none.stdout.startswith(
-            "rag: no baseline; capture one with `monitor baseline capture`\nnot detected yet:\n"
+            "rag: no baseline; capture one with `monitor baseline capture rag`\nnot detected yet:\n"
             "  no baseline is captured: a fallback is detected only if the response names its model"
         )
         few = run_command(
@@ -49,7 +49,7 @@ def test_captured_shown_and_distinguished(tmp_path: Path, database_url: str) -> 
     [
         (("capture", "--query", "nope"), 'target "rag" has no query "nope"; known: hi, who'),
         (("capture", "nowhere"), 'unknown target "nowhere"; known: rag'),
-        (("accept",), 'target "rag" has no baseline: run `monitor baseline capture` first'),
+        (("accept",), 'target "rag" has no baseline: run `monitor baseline capture rag` first'),
         (("capture", "--count", "100"), "200 probes could cost $"),
     ],
 )

@@ -270,6 +270,31 @@ def test_a_status_that_no_chat_has_is_a_warning_with_a_fix(
 
 
 @pytest.mark.parametrize(
+    ("dialect", "path"),
+    [
+        ('dialect = "bali_zero"', "/v1/bali-zero/chat-stream"),
+        ('dialect = "openai_chat"\nmodel = "m"', "/v1/chat/completions"),
+        ('dialect = "custom"\noptions = {path = "/ask/{query}", text = "t"}', None),
+        (
+            'dialect = "custom"\noptions = {path = "/ask", query = {q = "{query}"}, text = "t"}',
+            "/v1/ask",
+        ),
+    ],
+)
+def test_the_address_of_the_probes_is_looked_at_without_a_question(
+    dialect: str, path: str | None, tmp_path: Path
+) -> None:
+    file = tmp_path / "monitor.toml"
+    file.write_text(
+        f'[targets.rag]\nurl = "https://rag.example.com/v1"\n{dialect}\n'
+        'queries = [{id = "hi", text = "Hi"}]'
+    )
+    target = load({"MONITOR_CONFIG": str(file)}).targets["rag"]
+    found = check_details.address_without_question(target)
+    assert found == (path and f"https://rag.example.com{path}")
+
+
+@pytest.mark.parametrize(
     ("models", "says"),
     [
         ("", "cannot be projected, because no model is declared: add targets.rag.expected_models"),

@@ -86,6 +86,14 @@ def test_the_readme_names_every_command() -> None:
     assert {f"`{name.split(' ')[0]}`" for name in leaves()} <= set(re.findall(r"`[^`]+`", first))
 
 
+def test_the_first_commands_of_the_readme_are_those_that_ci_runs() -> None:
+    first = PAGES["README.md"].split("```sh\n")[1].split("```")[0].split("\n")
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8").split("\n")
+    ran = {line for line in script if line.startswith("./run ")}
+    assert "./run test" in ran
+    assert ran <= set(first)
+
+
 def test_the_pages_were_read() -> None:
     assert len(CALLS) > 100
     assert len(COMMANDS) > 15
