@@ -1,4 +1,4 @@
-"""What a comparison of two sides states, and how sure it is."""
+"""What a comparison of two sides states, and how sure SciPy says it is."""
 
 from dataclasses import replace
 from decimal import Decimal
