@@ -1,7 +1,7 @@
 """The lines of `monitor check`: one item each, with its state."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -55,10 +55,10 @@ _ABSENT = (401, 403, 404, 405, 410)
 
 def address_without_question(target: Target) -> str | None:
     """The address that probes ask, without its query. None: the question is part of the path."""
-    build, query = dialect_of(target).build_request, target.queries[0]
+    build = dialect_of(target).build_request
     asked = [
-        urlsplit(build(one, target).url)._replace(query="")
-        for one in (query, replace(query, text=f"{query.text}?"))
+        urlsplit(build(Query(id="check", text=text), target).url)._replace(query="")
+        for text in ("a", "b")
     ]
     return asked[0].geturl() if asked[0] == asked[1] else None
 

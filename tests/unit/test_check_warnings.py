@@ -274,9 +274,10 @@ def test_a_status_that_no_chat_has_is_a_warning_with_a_fix(
     [
         ('dialect = "bali_zero"', "/v1/bali-zero/chat-stream"),
         ('dialect = "openai_chat"\nmodel = "m"', "/v1/chat/completions"),
-        ('dialect = "custom"\noptions = {path = "/ask/{query}", text = "t"}', None),
+        ('dialect = "custom"\noptions = {path = "/ask/{query}", text = "t", done = "close"}', None),
         (
-            'dialect = "custom"\noptions = {path = "/ask", query = {q = "{query}"}, text = "t"}',
+            'dialect = "custom"\noptions = {path = "/ask", query = {q = "{query}"}, text = "t", '
+            'done = "close"}',
             "/v1/ask",
         ),
     ],
