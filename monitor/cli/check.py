@@ -43,6 +43,7 @@ from monitor.storage import (
     observations,
     outbox,
     schema,
+    stored_rows,
 )
 from monitor.storage.baseline_answers import sizes
 from monitor.tokenizers import BadTokenizer, counter
@@ -180,7 +181,7 @@ async def _detection(settings: Settings, url: str) -> list[CheckLine]:
                 sources = await observations.claim_sources(connection, target.name)
                 degraded = await observations.degraded_share(connection, target.name)
                 alike = await observations.identical_answers(connection, target.name)
-                stopped = await observations.with_reason(
+                stopped = await stored_rows.with_reason(
                     connection, [target.name], EXCEEDED, span=RECENT
                 )
             lines += [*_covered(found), *check_details.lines(target, prompts)]

@@ -1,7 +1,7 @@
 """Observations: month partitions, inserts, and the windows that rules judge."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -300,22 +300,6 @@ async def degraded_share(connection: AsyncConnection, target: str) -> tuple[int,
     degraded = func.count().filter(table.stamp == StampSource.DEGRADED.value)
     (found,) = await connection.execute(select(degraded, func.count()).where(within))
     return found[0], found[1]
-
-
-async def with_reason(
-    connection: AsyncConnection, targets: Iterable[str], reason: str, *, span: timedelta
-) -> dict[str, int]:
-    """By target, how many of the latest observations have this reason of their identity."""
-    table = observations.c
-    within = (
-        table.target.in_([*targets])
-        & (table.started_at > func.now() - span)
-        & (table.slot > func.now() - span - timedelta(hours=1))
-        & (table.started_at <= func.now() + PARTITIONS_AHEAD)
-        & (table.identity_reason == reason)
-    )
-    counted = select(table.target, func.count()).where(within).group_by(table.target)
-    return {row[0]: row[1] for row in await connection.execute(counted)}
 
 
 async def identical_answers(

@@ -1,6 +1,6 @@
 """What any worker has stored or derived again since: samples, and the cost of probes."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from sqlalchemy import ARRAY, TIMESTAMP, ColumnElement, Uuid, all_, cast, func, 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.domain import Sample
-from monitor.storage.observations import judged, sample_of
+from monitor.storage.observations import PARTITIONS_AHEAD, judged, sample_of
 from monitor.storage.tables import observations
 
 COMMITTED = timedelta(seconds=60)  # no transaction that stores observations lasts longer
@@ -125,3 +125,19 @@ async def derived_costs(
         *derived_after(after, known), table.slot >= since
     )
     return [DerivedCost(*row) for row in await connection.execute(found)]
+
+
+async def with_reason(
+    connection: AsyncConnection, targets: Iterable[str], reason: str, *, span: timedelta
+) -> dict[str, int]:
+    """By target, how many of the latest observations have this reason of their identity."""
+    table = observations.c
+    within = (
+        table.target.in_([*targets])
+        & (table.started_at > func.now() - span)
+        & (table.slot > func.now() - span - timedelta(hours=1))
+        & (table.started_at <= func.now() + PARTITIONS_AHEAD)
+        & (table.identity_reason == reason)
+    )
+    counted = select(table.target, func.count()).where(within).group_by(table.target)
+    return {row[0]: row[1] for row in await connection.execute(counted)}

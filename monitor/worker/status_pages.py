@@ -21,9 +21,9 @@ from monitor.rules import SpendRule, rule_of
 from monitor.storage import (
     Database,
     DatabaseUnavailable,
-    observations,
     report_data,
     short_waits,
+    stored_rows,
 )
 from monitor.worker.context import WorkerContext
 from monitor.worker.probe_round import EXCEEDED
@@ -134,9 +134,7 @@ async def snapshot(database: Database, settings: Settings, now: datetime) -> Sta
         rows = await report_data.found(
             connection, span, targets=settings.targets, queries=report_data.STATUS_QUERIES
         )
-        stopped = await observations.with_reason(
-            connection, settings.targets, EXCEEDED, span=RECENT
-        )
+        stopped = await stored_rows.with_reason(connection, settings.targets, EXCEEDED, span=RECENT)
     probes, spend = rows.by_target(), rule_of(settings.rules, SpendRule)
     return replace(
         unread(settings, now, None),

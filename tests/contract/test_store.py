@@ -12,7 +12,14 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from monitor.domain import ClaimKind, CostSource, Evidence, Identity, StampSource
-from monitor.storage import Database, DatabaseUnavailable, leases, observations, spend_rows
+from monitor.storage import (
+    Database,
+    DatabaseUnavailable,
+    leases,
+    observations,
+    spend_rows,
+    stored_rows,
+)
 from tests.e2e.worker_process import rows
 from tests.example_data import NOON, observation
 from tests.raw_server import serving
@@ -135,7 +142,7 @@ async def test_answers_that_were_not_interpreted_are_counted_by_target(
             observation(started_at=at, slot=at, query=query, identity_reason=reason),
         )
     async with database.begin() as connection:
-        found = await observations.with_reason(
+        found = await stored_rows.with_reason(
             connection, ["rag", "other"], "stopped", span=timedelta(hours=1)
         )
     assert found == {"rag": 1}
