@@ -2,6 +2,7 @@
 
 import ast
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,7 @@ def room_of(path: Path) -> str:
     return place_of(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
+@cache
 def imports(path: Path) -> list[tuple[str, int]]:
     """Every module a file imports, with its line; `from monitor import x` names monitor.x."""
     found = []
