@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 PROVIDER = OpenRouterAccount.name
 LIST_EVERY, STATISTICS_EVERY = timedelta(days=1), timedelta(minutes=3)
+LIST_AGAIN = timedelta(minutes=10)  # not sooner, however many incidents begin
 MOST = 10  # models whose statistics are read in one run
 LONGEST_LIST = 8_388_608  # bytes; a list of several hundred models is half a megabyte
 TIMEOUT_S = 20
@@ -78,7 +79,7 @@ async def poll(context: WorkerContext) -> int:
     if (
         read_at is None
         or not timedelta(0) <= now - read_at < LIST_EVERY
-        or any(at > read_at for at in began)
+        or (now - read_at >= LIST_AGAIN and any(at > read_at for at in began))
     ):
         count += 1
         if not await _read_list(context, models, now):
