@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
-from monitor.domain.observation import Identity, Outcome
+from monitor.domain.observation import CostSource, Identity, Outcome
 
 UNJUDGED = "Cannot be judged"  # what is true of an incident whose measurements are disturbed
 ALL = "all"  # the scope of rules over everything
@@ -43,6 +43,13 @@ class Sample:
     degraded: bool = False  # it has a TTFT, whose measurement was disturbed
     check_passed: bool | None = None  # whether the answer met its expectations; None: not checked
     check_failed: str | None = None  # the first failed check
+    source_count: int | None = None  # retrieved sources; None: the stream lists none
+    source_best_score: float | None = None
+    source_newest_at: datetime | None = None
+    prompt_tokens: int | None = None
+    answer_tokens: int | None = None
+    cached_tokens: int | None = None  # part of the prompt; None: not reported, which is not 0
+    cost_source: CostSource | None = None  # how the tokens and the cost are known
 
     @property
     def cost_ends(self) -> tuple[Decimal, Decimal] | None:

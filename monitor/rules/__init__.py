@@ -6,6 +6,7 @@ Everything that other rooms need to know of a rule is an attribute of its class:
 from collections.abc import Mapping
 
 from monitor.rules.answer_check import AnswerCheckRule
+from monitor.rules.cost_drift import CostDriftRule
 from monitor.rules.delivery import DeliveryBacklog, DeliveryRule
 from monitor.rules.down import DownRule
 from monitor.rules.fallback import FallbackRule
@@ -15,6 +16,7 @@ from monitor.rules.limit_checks import is_literal, of_query
 from monitor.rules.model_changed import ModelChangedRule
 from monitor.rules.no_data import NoDataRule
 from monitor.rules.probe_budget import ProbeBudgetRule, ProbeUsage
+from monitor.rules.retrieval import RetrievalRule
 from monitor.rules.rule import Rule, Unit, rule_of
 from monitor.rules.spend import SLICE, SpendRule, SpendUpperBound
 from monitor.rules.ttft import TtftRule
@@ -30,10 +32,12 @@ RULES: Mapping[str, type[Rule]] = {
         ModelChangedRule,
         DownRule,
         AnswerCheckRule,
+        RetrievalRule,
         NoDataRule,
         TtftUnknownRule,
         IdentityUnknownRule,
         UnpricedRule,
+        CostDriftRule,
         SpendRule,
         ProbeBudgetRule,
         KeyRule,
@@ -58,6 +62,7 @@ __all__ = [
     "SLICE",
     "SPAN",
     "AnswerCheckRule",
+    "CostDriftRule",
     "DeliveryBacklog",
     "DeliveryRule",
     "DownRule",
@@ -69,6 +74,7 @@ __all__ = [
     "NoDataRule",
     "ProbeBudgetRule",
     "ProbeUsage",
+    "RetrievalRule",
     "Rule",
     "SpendRule",
     "SpendUpperBound",

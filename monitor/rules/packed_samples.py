@@ -76,6 +76,7 @@ class SampleLog:
     The oldest are dropped in front; `first` is the number of the oldest one left, `end` the next
     number. What no rule reads is not kept: `why` and `confidence` of answers by the expected or an
     unknown model, and the time per token.
+    What was retrieved and used is kept by query: `QueryHistories`.
     """
 
     __slots__ = ("_ats", "_costs", "_details", "_highs", "_ids", "_kind_of", "_kinds", "_known",
@@ -181,6 +182,13 @@ class SampleLog:
             why=sample.why if read else "",
             confidence=sample.confidence if read else None,
             tpot_ms=None,
+            source_count=None,  # this and the rest: `QueryHistories`
+            source_best_score=None,
+            source_newest_at=None,
+            prompt_tokens=None,
+            answer_tokens=None,
+            cached_tokens=None,
+            cost_source=None,
         )
         repriced = replace(
             self.sample(number),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
-from itertools import pairwise
+from itertools import compress, pairwise
 from math import log, sqrt
 from statistics import median
 from typing import Literal
@@ -23,6 +23,28 @@ def divergence(share: float, expected: float) -> float:
     hits = share * log(share / expected) if share > 0 else 0.0
     misses = (1 - share) * log((1 - share) / (1 - expected)) if share < 1 else 0.0
     return hits + misses
+
+
+def rarity(
+    hits: Sequence[bool],
+    worth: Sequence[float],
+    *,
+    before: Sequence[bool],
+    worth_before: Sequence[float],
+    prior: float = 1.0,
+) -> float:
+    """Log-odds that the latest answers are hits more often than the answers before them.
+
+    0 unless three quarters of them are hits. `worth`: how many independent answers each is worth.
+    `prior`: how many answers without a hit are assumed before anything is known.
+    """
+    count, of = sum(hits), len(hits)
+    if 4 * count < 3 * of:
+        return 0.0
+    usual = sum(compress(worth_before, before))
+    share, expected = count / of, (usual + 0.5) / (sum(worth_before) + prior)
+    independent = sum(compress(worth, hits)) / count
+    return independent * of * divergence(share, expected) if share > expected else 0.0
 
 
 def credible_low(hits: float, of: float) -> float:

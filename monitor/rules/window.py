@@ -10,6 +10,7 @@ from typing import Self
 from monitor.domain import Identity, Incident, Outcome, Sample
 from monitor.rules.answer_series import AnswerSeries
 from monitor.rules.packed_samples import PackedSequence, SampleLog, instant, microseconds
+from monitor.rules.query_history import QueryHistories
 from monitor.rules.window_rounds import RoundLog, RoundSamples
 
 WITHIN_LIMIT = "Within the limit again"  # what is true of a share or a latency that recovers
@@ -69,6 +70,7 @@ class Window:
         self.unnamed = AnswerSeries(log, KNOWN)
         # Known, changed or disputed; all but expected are hits.
         self.compared = AnswerSeries(log, KNOWN)
+        self.histories = QueryHistories(log)  # figures of good answers, by query
         self._tried = array("I")  # the latest that are good or bad, by number
         self.answered = self.unknown = self.unpriced = self.ranged = 0  # among `samples`
         self.pace = every  # time between rounds: as configured, or as observed if slower
@@ -159,6 +161,7 @@ class Window:
         self._count(number, 1)
         if good:
             self._identify(sample.identity, number)
+            self.histories.add(number, sample)
         self.forget(sample.at - SPAN)
         return closed
 
@@ -170,6 +173,8 @@ class Window:
         self._count(number, -1)
         done = self.log.reprice(number, sample)
         self._count(number, 1)
+        if done:
+            self.histories.reprice(number, sample)
         return done
 
     def forget(self, start: datetime) -> None:
@@ -184,7 +189,7 @@ class Window:
             self._count(number, -1)
         self.rounds.forget(gone)
         log.drop(first)
-        for answers in (self.known, self.unnamed, self.compared):
+        for answers in (self.known, self.unnamed, self.compared, self.histories):
             answers.forget(first)
         del self._tried[: bisect_left(self._tried, first)]
         if not self._tried:

@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.domain import (
     ClaimKind,
+    CostSource,
     Evidence,
     Identity,
     Observation,
@@ -123,6 +124,8 @@ _CHANGED_SINCE: ColumnElement[datetime] = literal_column(
           AND turn.identity = 'changed') END""",
     TIMESTAMP(timezone=True),
 ).label("change_since")
+_AS_STORED = ("source_count", "source_best_score", "source_newest_at", "prompt_tokens",
+              "answer_tokens", "cached_tokens")  # fmt: skip
 _SAMPLE = (
     observations.c.id,
     observations.c.started_at,
@@ -146,6 +149,8 @@ _SAMPLE = (
     observations.c.error,
     observations.c.check_passed,
     observations.c.check_failed,
+    observations.c.cost_source,
+    *(observations.c[name] for name in _AS_STORED),
 )
 
 
@@ -362,4 +367,6 @@ def sample_of(row: RowMapping | Mapping[Any, Any]) -> Sample:
         degraded=row["stamp"] == StampSource.DEGRADED and row["ttft_ms"] is not None,
         check_passed=row["check_passed"],
         check_failed=row["check_failed"],
+        **{name: row[name] for name in _AS_STORED},
+        cost_source=CostSource(row["cost_source"]) if row["cost_source"] else None,
     )

@@ -74,6 +74,13 @@ DOWN = Finding(
     first_step="Renew the key at the provider that the service uses.",
     certainty="certain (100 %) that probes failed, counted over 6 probes",
 )
+VANISHED = Finding(
+    what="no sources for 3 queries: visa: usually 5",
+    was="no sources for 3 queries {when} (visa: usually 5)",
+    restored="queries bring their usual sources again",
+    extent="6 of the last 6 answers",
+    certainty="almost certain (> 99.9 %), compared with the answers of the last day",
+)
 WRONG = Finding(
     what="wrong answers to query visa: sources_at_least: the answer has no sources, at least 1 are "
     "expected",
@@ -186,6 +193,16 @@ OPENED = {  # what each rule fires with
             "Query visa": "sources_at_least: the answer has no sources, at least 1 are expected",
         },
     ),
+    "retrieval": notice(
+        FIRING, "retrieval", "6 of the last 6 answers to visa, kitas, company have no sources "
+        "(visa: usually 5).",
+        value=6.0, limit=2.0, since=NOON - 6 * MINUTE, finding=VANISHED, rows=rows(6),
+        facts={
+            "Query visa": "no sources: usually 5",
+            "Query kitas": "no sources: usually 3",
+            "Query company": "no sources: usually 8",
+        },
+    ),
     "no_data": notice(
         FIRING, "no_data", "No usable sample for 15 min; last sample: 11:45:02 UTC.",
         value=898.0, limit=900.0, since=NOON - 15 * MINUTE, finding=SILENT,
@@ -221,6 +238,7 @@ ENDS = {
     "model_changed": "Over after 1 h 12 min. 15 of the last 15 answers match the expected model.",
     "down": "Over after 1 h 12 min. None of the last 5 probes failed.",
     "answer_check": "Over after 1 h 12 min. The latest answers pass their checks.",
+    "retrieval": "Over after 1 h 12 min. The queries bring their usual sources.",
     "no_data": "Over after 1 h 12 min. Samples arrive.",
     "spend": "Over after 1 h 12 min. The day 2026-11-23 is over, at $4.38.",
     "probe_budget": "Over after 1 h 12 min. 0 probes of 2026-11-24 cost $0.00.",
@@ -386,6 +404,20 @@ CASES = {
             extent="3 of 10 answers in the last 24 h have no price. The real spend is "
             "higher than shown",
             certainty="certain (100 %), counted over 10 answers",
+        ),
+    ),
+    "cost_drift_notice": notice(
+        NOTICE, "cost_drift", "Cache-hit rate of 3 queries: 0%, before 81% (visa), and the model "
+        "is the same. Cost moved as well.",
+        value=0.81, limit=0.2, rows=rows(24), since=NOON - 40 * MINUTE,
+        facts={"Cache-hit rate, visa": "0%, before 81%", "Cost, visa": "$0.00031, before $0.00012"},
+        finding=Finding(
+            what="cache-hit rate of 3 queries: 0%, before 81% (visa); also cost",
+            extent="The model is the same",
+            money="2.6 × the cost: at this rate $0.10 a day, was $0.04",
+            certainty="almost certain (> 99.9 %), compared with the earlier answers of the last "
+            "day",
+            usd_a_day=Decimal("0.1032"), usual_usd_a_day=Decimal("0.04"),
         ),
     ),
     "storage_notice": notice(

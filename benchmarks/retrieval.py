@@ -1,0 +1,271 @@
+"""False alarms and delays of `retrieval` and `cost_drift`: `python -m benchmarks.retrieval`.
+
+`--months N` healthy months (80), `--seeds N` of each incident (10), `--first SEED`. Every stream is
+drawn from a seeded world: three queries every five minutes with their own number of sources, scores
+that drift, re-crawls that make dates jump and change documents, cached results, bursts, failures,
+rare empty results, prompt caches of providers, and answers of varying length. Each round is judged
+and goes through the state machine of incidents. Exit status 1: a false alarm. `--overhead ROUNDS`
+measures the CPU time of a round with and without the two rules.
+"""
+
+import argparse
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import chain
+from math import exp
+from random import Random
+from statistics import median
+from uuid import UUID
+
+from monitor.domain import CostSource, Identity, Incident, Outcome, Sample, Subject
+from monitor.incidents.state_machine import IncidentChange, ReminderPolicy, advance
+from monitor.rules import RULES, SPAN, Window
+
+EVERY = timedelta(minutes=5)
+START = datetime(2026, 3, 2, tzinfo=UTC)
+DAY = SPAN // EVERY  # rounds
+MONTH, BEFORE, AFTER = 30 * DAY, 2 * DAY, DAY // 2  # rounds: healthy, before and after an incident
+JUDGED = ("retrieval", "cost_drift")
+EXPECTED, OTHER = "meta-llama/llama-4-scout", "anthropic/claude-haiku-4-5"
+
+
+@dataclass
+class Wrong:
+    """What an incident does to a stream."""
+
+    none: bool = False
+    share: float = 1.0  # of the sources
+    score: float = 1.0
+    older: timedelta = timedelta(0)
+    prompt: float = 1.0
+    answer: float = 1.0
+    price: float = 1.0
+    uncached: bool = False
+    model: bool = False
+    queries: Sequence[int] = (0, 1, 2)
+
+
+@dataclass
+class World:
+    """A service: what its queries retrieve and use, and how that varies."""
+
+    draw: Random
+    names: Sequence[str] = ("visa", "kitas", "company")
+    sources: list[int] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    drift: float = 0.0
+    newest: list[datetime] = field(default_factory=list)
+    prompt: list[float] = field(default_factory=list)
+    answer: list[float] = field(default_factory=list)
+    kept: list[tuple[int, int, float, datetime]] = field(default_factory=list)  # until a round
+
+    def __post_init__(self) -> None:
+        draw = self.draw
+        self.sources = [draw.randint(3, 10) for _ in self.names]
+        self.scores = [draw.uniform(0.35, 0.9) for _ in self.names]
+        self.newest = [START - timedelta(days=draw.uniform(1, 400)) for _ in self.names]
+        self.prompt = [draw.uniform(300, 6000) for _ in self.names]
+        self.answer = [draw.uniform(40, 600) for _ in self.names]
+        self.empty = draw.choice((0.0, 0.0002, 0.001, 0.005))
+        self.often_empty = draw.random() < 0.2  # its first query, one answer in twelve
+        self.varying = draw.choice((0.0, 0.1, 0.3))  # share of answers with a source less or more
+        self.length = draw.uniform(0.03, 0.35)  # standard deviation of the logarithm
+        self.crawl = draw.uniform(0.5, 4) * DAY  # rounds between re-crawls
+        self.result_cache = draw.choice((0.0, 0.0, 0.3))  # share of results kept for an hour
+        self.hits = draw.choice((None, 0.0, 0.4, 0.85, 0.97))  # of the provider's prompt cache
+        self.cached = draw.uniform(0.4, 0.95)
+        self.named = draw.random() < 0.8
+        self.kept = [(-1, 0, 0.0, START)] * len(self.names)
+
+    def step(self, number: int) -> None:
+        """What changes from one round to the next, for all queries."""
+        self.drift = 0.995 * self.drift + self.draw.gauss(0, 0.004)
+        if number and number % int(self.crawl) == 0:
+            for nth in range(len(self.names)):
+                if self.draw.random() < 0.6:
+                    age = timedelta(hours=self.draw.uniform(0, 20))
+                    self.newest[nth] = max(self.newest[nth], START + number * EVERY - age)
+                self.scores[nth] *= self.draw.uniform(0.97, 1.03)
+                self.prompt[nth] *= self.draw.uniform(0.96, 1.04)
+
+    def found(self, nth: int, number: int) -> tuple[int, float | None, datetime | None]:
+        """Number of sources, best score and newest date of one answer."""
+        draw = self.draw
+        until, count, score, newest = self.kept[nth]
+        if until >= number:
+            return count, score, newest
+        rate = 1 / 12 if self.often_empty and nth == 0 else self.empty
+        if draw.random() < rate:
+            return 0, None, None
+        count = self.sources[nth] + (draw.random() < self.varying) * draw.choice((-1, 1))
+        score = self.scores[nth] * exp(self.drift + draw.gauss(0, 0.01))
+        newest = self.newest[nth]
+        if draw.random() < 0.03:  # its newest document was not retrieved
+            newest -= timedelta(days=draw.uniform(1, 90))
+        if draw.random() < self.result_cache:
+            self.kept[nth] = (number + 12, count, score, newest)
+        return count, score, newest
+
+
+def rounds(seed: int, count: int, wrong: Wrong, begin: int) -> Iterator[list[Sample]]:
+    """The samples of each round. `begin`: the round at which it becomes wrong."""
+    draw = Random(seed)
+    world, key = World(draw), 0
+    for number in range(count):
+        world.step(number)
+        slot = START + number * EVERY
+        found: list[Sample] = []
+        burst = draw.random() < 0.002
+        for nth in [*range(len(world.names)), *([0, 1, 2, 0] if burst else ())]:
+            key += 1
+            it = wrong if number >= begin and nth in wrong.queries else Wrong()
+            found.append(_sample(world, it, nth, number, slot, key, place=len(found)))
+        yield found
+
+
+def _sample(
+    world: World, it: Wrong, nth: int, number: int, slot: datetime, key: int, *, place: int
+) -> Sample:
+    draw = world.draw
+    at = slot + timedelta(seconds=2 * place if place < 3 else 60 * (place - 2))
+    good = draw.random() > 0.003
+    count, score, newest = world.found(nth, number)
+    if it.none:
+        count, score, newest = 0, None, None
+    count = round(count * it.share)
+    prompt = round(world.prompt[nth] * it.prompt * (0.5 + 0.5 * count / world.sources[nth]))
+    answer = max(1, round(world.answer[nth] * it.answer * exp(draw.gauss(0, world.length))))
+    hit = world.hits is not None and draw.random() < world.hits and not it.uncached
+    cached = round(prompt * world.cached) if hit else 0
+    usd = it.price * (0.2 * (prompt - 0.9 * cached) + 0.8 * answer) / 1e6
+    model = (OTHER if it.model else EXPECTED) if world.named else None
+    return Sample(
+        id=UUID(int=key), at=at, round=slot, query=world.names[nth],
+        outcome=Outcome.ANSWERED if good else Outcome.HTTP_STATUS, ttft_ms=900.0 if good else None,
+        identity=Identity.EXPECTED if world.named else Identity.UNKNOWN, model=model,
+        cost_usd=Decimal(f"{usd:.12f}") if good else None, recorded_at=at,
+        source_count=count if good else None, source_best_score=score and score * it.score,
+        source_newest_at=newest and newest - it.older,
+        prompt_tokens=prompt, answer_tokens=answer,
+        cached_tokens=None if world.hits is None else cached, cost_source=CostSource.REPORTED,
+    )  # fmt: skip
+
+
+def fired(stream: Iterator[list[Sample]]) -> Iterator[tuple[str, int, Incident]]:
+    """Rule, round and incident of everything that opens."""
+    window = Window("rag", every=EVERY, queries=3, a_day=864)
+    rules = [RULES[name]() for name in JUDGED if name in RULES]
+    incidents: dict[str, Incident | None] = {}
+    for number, samples in enumerate(stream):
+        for sample in samples:
+            window.add(sample)
+        now = samples[-1].at + timedelta(seconds=1)
+        for rule in rules:
+            verdict = rule.judge(window, incidents.get(rule.name), now)
+            incident, change = advance(
+                incidents.get(rule.name), verdict, policy=ReminderPolicy(), now=now
+            )
+            incidents[rule.name] = incident
+            if incident is not None and change in (
+                IncidentChange.OPENED, IncidentChange.REOPENED, IncidentChange.GREW,
+            ):  # fmt: skip
+                yield rule.name, number, incident
+
+
+INCIDENTS: dict[str, tuple[str, Wrong]] = {
+    "no sources": ("retrieval", Wrong(none=True)),
+    "no sources for one query": ("retrieval", Wrong(none=True, queries=(1,))),
+    "half of the sources": ("retrieval", Wrong(share=0.5)),
+    "half for one query": ("retrieval", Wrong(share=0.5, queries=(1,))),
+    "score lower by 30 %": ("retrieval", Wrong(score=0.7)),
+    "score of one query lower by 30 %": ("retrieval", Wrong(score=0.7, queries=(1,))),
+    "index of a month ago": ("retrieval", Wrong(older=timedelta(days=30))),
+    "index of three days ago": ("retrieval", Wrong(older=timedelta(days=3))),
+    "prompt edit, + 50 %": ("cost_drift", Wrong(prompt=1.5)),
+    "prompt edit, + 30 %": ("cost_drift", Wrong(prompt=1.3)),
+    "prompt of one query + 50 %": ("cost_drift", Wrong(prompt=1.5, queries=(1,))),
+    "lost cache": ("cost_drift", Wrong(uncached=True)),
+    "answers twice as long": ("cost_drift", Wrong(answer=2.0)),
+    "answers longer by half": ("cost_drift", Wrong(answer=1.5)),
+    "price doubled": ("cost_drift", Wrong(price=2.0)),
+    "another model (not to be reported)": ("", Wrong(prompt=1.5, answer=2, price=9, model=True)),
+}  # fmt: skip
+
+
+def healthy(months: int, first: int) -> Counter[str]:
+    """False alarms by rule."""
+    found: Counter[str] = Counter()
+    for seed in range(first, first + months):
+        for rule, number, incident in fired(rounds(seed, MONTH, Wrong(), MONTH)):
+            found[rule] += 1
+            print(f"false alarm: seed {seed}, round {number}, {rule}: {incident.because}")
+    return found
+
+
+def incident(name: str, seeds: int, first: int) -> str:
+    """Rounds until it is reported, and what else is."""
+    rule, wrong = INCIDENTS[name]
+    delays, missed, other, repeats, skipped = [], 0, 0, 0, 0
+    for seed in range(first, first + seeds):
+        world = World(Random(seed))
+        if (wrong.uncached and (world.hits or 0) < 0.4) or (wrong.model and not world.named):
+            skipped += 1
+            continue
+        seen = list(fired(rounds(seed, BEFORE + AFTER, wrong, BEFORE)))
+        right = [number - BEFORE + 1 for each, number, _ in seen
+                 if each == rule and number >= BEFORE]  # fmt: skip
+        delays += right[:1]
+        missed += bool(rule) and not right
+        repeats += max(0, len(right) - 1)
+        other += len(seen) - len(right)
+    spread = f"median {median(delays):g}, at most {max(delays)}" if delays else "never"
+    return (f"| {name} | {rule or '–'} | {spread} | {missed} of {seeds - skipped} | {other} | "
+            f"{repeats} |")  # fmt: skip
+
+
+def overhead(count: int) -> str:
+    """CPU time of a round of a target: its samples taken in and judged, with and without."""
+    stream = list(rounds(1, count + DAY, Wrong(), MONTH))
+    every = [rule() for rule in RULES.values() if rule.subject is Subject.TARGET]
+    spent = {}
+    for names in ((), JUDGED):
+        rules = [rule for rule in every if rule.name not in JUDGED or rule.name in names]
+        window = Window("rag", every=EVERY, queries=3, a_day=864)
+        for sample in chain.from_iterable(stream[:DAY]):
+            window.add(sample)
+        began = time.process_time()
+        for samples in stream[DAY:]:
+            for sample in samples:
+                window.add(sample)
+            for rule in rules:
+                rule.judge(window, None, samples[-1].at + timedelta(seconds=1))
+        spent[bool(names)] = 1000 * (time.process_time() - began) / count
+    return f"CPU ms a round: {spent[False]:.3f} without, {spent[True]:.3f} with the two rules"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--months", type=int, default=80)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first", type=int, default=5001)
+    parser.add_argument("--overhead", type=int, default=0, metavar="ROUNDS", help="nothing else")
+    given = parser.parse_args()
+    if given.overhead:
+        print(overhead(given.overhead))
+        return 0
+    print("| incident | rule | rounds until reported | missed | other reports | repeats |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    lines = [incident(name, given.seeds, given.first) for name in INCIDENTS] if given.seeds else []
+    print("\n".join(lines))
+    false = healthy(given.months, given.first)
+    print(f"{given.months} healthy months: {dict(false) or 'no'} false alarms")
+    return 1 if false else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""Figures of the answers to one canned query over the last day, in arrays: 4 bytes a figure."""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from math import isnan, nan
+from typing import Any
+
+from monitor.domain import CostSource, Identity, Sample
+from monitor.rules.packed_samples import SampleLog
+
+UsageKey = tuple[str, str | None, CostSource | None]  # query, model, and how its figures are known
+
+_KEYS = 200  # histories of each kind: a service may invent names of models
+
+
+class QueryHistory:
+    """Answers of a log in order of time, each with a value for every column; NaN: not known."""
+
+    __slots__ = ("_due", "_key", "_log", "_numbers", "_reference", "columns")
+
+    def __init__(self, log: SampleLog, columns: int) -> None:
+        self.columns = tuple(array("f") for _ in range(columns))
+        self._log = log
+        self._numbers = array("I")  # of the samples in the log
+        self._due = 0
+        self._key: object = None
+        self._reference: Any = None
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def add(self, number: int, values: Sequence[float | None]) -> None:
+        """Add an answer by its number in the log."""
+        nth = bisect_left(self._numbers, number)
+        self._numbers.insert(nth, number)
+        for column, value in zip(self.columns, values, strict=True):
+            column.insert(nth, nan if value is None else float(value))
+        self._due -= 1
+
+    def remove(self, number: int) -> bool:
+        """Remove an answer; False if it is not here."""
+        nth = bisect_left(self._numbers, number)
+        if nth == len(self._numbers) or self._numbers[nth] != number:
+            return False
+        del self._numbers[nth]
+        for column in self.columns:
+            del column[nth]
+        return True
+
+    def forget(self, first: int) -> None:
+        """Remove the answers before this number."""
+        if self._numbers and self._numbers[0] < first:
+            count = bisect_left(self._numbers, first)
+            del self._numbers[:count]
+            for column in self.columns:
+                del column[:count]
+
+    def at(self, position: int) -> int:
+        """When the probe of an answer began, µs since 1970."""
+        return self._log.at_us(self._numbers[position])
+
+    def slot(self, position: int) -> int:
+        """The round of an answer, µs since 1970."""
+        return self._log.slot_us(self._numbers[position])
+
+    def known(
+        self, column: int, *, since: int | None = None, until: int | None = None
+    ) -> list[int]:
+        """Positions with a value whose start lies after `since` and before `until`."""
+        values = self.columns[column]
+        begin = 0 if since is None else self._position(since + 1)
+        end = len(values) if until is None else self._position(until)
+        return [nth for nth in range(begin, end) if not isnan(values[nth])]
+
+    def of(self, column: int, positions: Iterable[int]) -> list[float]:
+        """The values of a column at positions."""
+        values = self.columns[column]
+        return [values[nth] for nth in positions]
+
+    def worth(
+        self, positions: Sequence[int], columns: Iterable[int], *, repeated: float
+    ) -> list[float]:
+        """How many independent answers each is worth: 1, or `repeated` if it repeats another.
+
+        An answer with exactly the figures of the one before may come from one result in a cache.
+        """
+        # as text, because NaN equals nothing
+        readings = [
+            str(reading)
+            for reading in zip(*(self.of(column, positions) for column in columns), strict=True)
+        ]
+        return [1.0] * bool(readings) + [
+            repeated if one == before else 1.0 for before, one in pairwise(readings)
+        ]
+
+    def reference(self, computed: Callable[[], Any], *, every: int, key: object = None) -> Any:
+        """What was `computed` from the answers so far, again after `every` further answers.
+
+        It only decides whether a closer look is worth its time, so it may be a little old. `key`:
+        what else it depends on.
+        """
+        if self._due <= 0 or key != self._key:
+            self._reference, self._due, self._key = computed(), every, key
+        return self._reference
+
+    def _position(self, at: int) -> int:
+        return bisect_left(self._numbers, at, key=self._log.at_us)
+
+
+class QueryHistories:
+    """Histories of a target's good answers: what was retrieved, and what was used.
+
+    `sources`: number of sources, best score and newest date (seconds since 1970) by query, from the
+    first answer on that lists sources. An answer that lists none then has none: protocols may leave
+    out an empty list. `usage`: cost, prompt tokens, answer tokens and cached share of the prompt by
+    query, model and source of the figures, so that only like is compared with like. Answers that
+    are known not to come from the expected model, without a name, are left out.
+    """
+
+    __slots__ = ("_log", "sources", "usage")
+
+    def __init__(self, log: SampleLog) -> None:
+        self._log = log
+        self.sources: dict[str, QueryHistory] = {}
+        self.usage: dict[UsageKey, QueryHistory] = {}
+
+    def add(self, number: int, sample: Sample) -> None:
+        """Add a good answer by its number in the log."""
+        sources = self.sources.get(sample.query)
+        if sources is None and sample.source_count is not None and len(self.sources) < _KEYS:
+            sources = self.sources[sample.query] = QueryHistory(self._log, 3)
+        if sources is not None:
+            newest = sample.source_newest_at
+            found = (
+                sample.source_count or 0,
+                sample.source_best_score,
+                newest.timestamp() if newest else None,
+            )
+            sources.add(number, found)
+        self._use(number, sample)
+
+    def reprice(self, number: int, sample: Sample) -> None:
+        """Take in the new cost of an answer, and where it comes from."""
+        known = [history for key, history in self.usage.items() if key[0] == sample.query]
+        if sample.outcome.good and any(history.remove(number) for history in known):
+            self._use(number, sample)
+
+    def forget(self, first: int) -> None:
+        """Remove the answers before this number."""
+        for histories in (self.sources, self.usage):
+            for history in histories.values():
+                history.forget(first)
+        for key in [key for key, history in self.usage.items() if not history]:
+            del self.usage[key]
+
+    def _use(self, number: int, sample: Sample) -> None:
+        unmeasured = sample.prompt_tokens is None and sample.answer_tokens is None
+        if unmeasured or sample.identity in (Identity.CHANGED, Identity.DISPUTED):
+            return
+        key = (sample.query, sample.model, sample.cost_source)
+        usage = self.usage.get(key)
+        if usage is None:
+            if len(self.usage) >= _KEYS:
+                return
+            usage = self.usage[key] = QueryHistory(self._log, 4)
+        prompt, cached = sample.prompt_tokens, sample.cached_tokens
+        used = (
+            None if sample.cost_usd is None else float(sample.cost_usd),
+            prompt,
+            sample.answer_tokens,
+            cached / prompt if prompt and cached is not None else None,
+        )
+        usage.add(number, used)

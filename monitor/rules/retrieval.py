@@ -1,0 +1,380 @@
+"""`retrieval`: the sources of a canned query vanish, or become fewer, worse or older."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from math import inf, isnan
+from statistics import median
+from typing import ClassVar
+
+from monitor.domain import (
+    Finding,
+    Incident,
+    Severity,
+    Subject,
+    Verdict,
+    VerdictState,
+    certainty_text,
+)
+from monitor.rules.answer_series import breach_length
+from monitor.rules.limit_checks import at_least, between, positive
+from monitor.rules.packed_samples import instant, microseconds
+from monitor.rules.query_history import QueryHistory
+from monitor.rules.rule import Rule, Unit
+from monitor.rules.source_losses import (
+    LossProof,
+    ProvenLoss,
+    SourceLoss,
+    compared,
+    without_repetition,
+)
+from monitor.rules.statistics import NORMAL_MAD, divergence, rarity
+from monitor.rules.window import Window
+
+_ROWS = 60
+_NAMED = 10  # queries in the facts of an incident
+_STRETCHES = (2, 3, 4, 6, 8, 12, 16, 24, 36, 48)  # answers of each query that may prove a breach
+_RARE = 500  # answers without an empty one that are assumed before anything is known
+_USUAL_ROUNDS = 3  # the fewest rounds of a breach other than by vanished sources
+_SPREADS = 4.0  # standard deviations by which a score must be lower
+_LOWEST = 0.02  # share of the earlier dates that are ignored as exceptions
+_REPEATED = 1 / 8  # worth of an answer whose figures repeat those of the one before
+_EVERY = 12  # answers until the usual figures for the first look are computed again
+_DAY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrievalRule(Rule):
+    """Breach when a canned query that usually brings sources brings none, fewer, worse or older.
+
+    Each query is compared with its own answers of the last day, and the evidence of all queries is
+    added. No sources: two rounds are enough, if so many empty results would be chance in fewer than
+    one in 700,000 cases (`evidence`), or one in 20 million (`evidence_usual`) where empty results
+    happen anyway. Fewer (at most `share` of the usual number), a best score that is lower by
+    `worse` and by four standard deviations, and a newest date that is more than `older_days` older
+    than all of the last day need three rounds and `evidence_other`. It resolves after `good` usual
+    answers in a row of each query. What is fewer, worse or older for a whole day is the usual.
+
+    Source: docs/alerts.md#retrieval
+    """
+
+    name: ClassVar[str] = "retrieval"
+    subject: ClassVar[Subject] = Subject.TARGET
+    unit: ClassVar[Unit] = Unit.COUNT
+    first_step: ClassVar[str] = (
+        "Check the index and the embedding service, then the latest import of documents."
+    )
+    evidence_sql: ClassVar[str] = (
+        "SELECT started_at, query, source_count, source_best_score, source_newest_at "
+        "FROM report.observations WHERE {rows} ORDER BY started_at;"
+    )
+    inhibits: ClassVar[frozenset[str]] = frozenset()
+    likely_cause: ClassVar[bool] = True
+    chart: ClassVar[bool] = False
+
+    severity: Severity = Severity.WARN
+    rounds: int = 2
+    answers: int = 12
+    evidence: float = 13.5
+    evidence_usual: float = 17.0
+    evidence_other: float = 24.0
+    share: float = 0.6
+    worse: float = 0.15
+    older_days: float = 1.0
+    good: int = 3
+
+    def __post_init__(self) -> None:
+        at_least(self, 2, "rounds", "good")
+        at_least(self, 4, "answers")
+        between(self, 0.05, 0.95, "share", "worse")
+        positive(self, "evidence", "evidence_usual", "evidence_other", "older_days")
+
+    def judge(self, window: Window, latest_incident: Incident | None, now: datetime) -> Verdict:
+        """Judge the last day of one target."""
+        histories = window.histories.sources
+        if latest_incident is not None and latest_incident.open:
+            return self._still(window, latest_incident, now)
+        if not histories or window.silent(now):
+            return self._verdict(window.scope, VerdictState.NO_DATA, "No answer lists sources.")
+        losses: list[ProvenLoss] = []
+        if any(self._suspicious(history) for history in histories.values()):
+            past = None
+            if latest_incident is not None and latest_incident.resolved_at is not None:
+                begun = microseconds(latest_incident.breach_since)
+                past = (begun, microseconds(latest_incident.resolved_at))
+            losses = self._losses(histories, microseconds(window.since(latest_incident)), past)
+        if losses:
+            return self._breach(window, losses, {})
+        return self._verdict(
+            window.scope, VerdictState.OK, "The queries bring their usual sources."
+        )
+
+    def _still(self, window: Window, latest_incident: Incident, now: datetime) -> Verdict:
+        """Judge an open incident: each query must bring again what it brought before."""
+        histories = window.histories.sources
+        begun = microseconds(latest_incident.breach_since)
+        asked = {sample.query for sample in window.samples}
+        bad, passing, newly = dict[str, str](), [], []
+        for label, text in latest_incident.facts.items():
+            query = label.removeprefix("Query ")
+            kind = next((kind for kind in SourceLoss if text.startswith(kind.words)), None)
+            if kind is None or query == label or query not in asked:
+                continue
+            history = histories.get(query)
+            after = history.known(0, since=begun - 1) if history is not None else []
+            if history is None or not after:
+                bad[label] = text
+                continue
+            hits = self._bad_answers(kind, history, begun, after)
+            if hits is None:
+                continue  # its earlier answers are older than a day: what it brings is the usual
+            good = breach_length((not hit for hit in reversed(hits)), 1) if not hits[-1] else 0
+            if good >= self.good:
+                continue
+            bad[label] = text
+            if good:
+                passing.append(history.at(after[-good]))
+        turned = microseconds(window.since(latest_incident))
+        if any(self._suspicious(history) for history in histories.values()):
+            past = (begun, microseconds(now))
+            newly = [
+                loss._replace(proofs=proofs)
+                for loss in self._losses(histories, turned, past)
+                if (proofs := [p for p in loss.proofs if f"Query {p.query}" not in bad])
+            ]
+        if newly:
+            return self._breach(window, newly, bad)
+        if not bad:
+            because = "The queries bring their usual sources."
+            return self._verdict(window.scope, VerdictState.OK, because)
+        if window.silent(now):
+            return self._verdict(window.scope, VerdictState.NO_DATA, "No recent answer.")
+        if len(passing) == len(bad):
+            because = "The queries bring their usual sources again."
+            holding = self._verdict(window.scope, VerdictState.HOLD, because)
+            return replace(holding, recovered="Usual sources again", since=instant(max(passing)))
+        return replace(
+            self._verdict(window.scope, VerdictState.BREACH, latest_incident.because),
+            value=latest_incident.value,
+            facts=bad,
+            since=latest_incident.breach_since,
+            finding=latest_incident.finding,
+        )
+
+    def _suspicious(self, history: QueryHistory) -> bool:
+        """Whether the latest answer looks worse than usual: a first look, which is cheap."""
+
+        def usual() -> tuple[float, float, float]:
+            earlier = len(history) - min(_STRETCHES[-1], len(history) // 2)
+            scores = [x for x in history.columns[1][:earlier] if not isnan(x)]
+            dates = [x for x in history.columns[2][:earlier] if not isnan(x)]
+            return (
+                self.share * median(history.columns[0][:earlier]),
+                self._score_limit(scores) if scores else -inf,
+                self._date_limit(dates) if dates else -inf,
+            )
+
+        counts, scores, dates = history.reference(usual, every=_EVERY)
+        count, score, date = (column[-1] for column in history.columns)
+        return bool(count <= counts or score <= scores or date <= dates)
+
+    def _losses(
+        self, histories: Mapping[str, QueryHistory], since: int, past: tuple[int, int] | None
+    ) -> list[ProvenLoss]:
+        """What became worse, the worst first. Answers within `past`, an earlier breach, say nothing
+        about what is usual."""
+        found = []
+        for kind in SourceLoss:
+            series = [
+                (query, history, known, self._usual(history, known, past))
+                for query, history in histories.items()
+                if (known := history.known(kind.column))
+            ]
+            for n in _STRETCHES:
+                proofs = [
+                    proof
+                    for query, history, known, usual in series
+                    if (proof := self._proof(kind, query, history, known, usual, n, since))
+                ]
+                rounds = frozenset[int]().union(*(proof.rounds for proof in proofs))
+                least = self.rounds if kind is SourceLoss.NONE else _USUAL_ROUNDS
+                needed = self.evidence_other
+                if kind is SourceLoss.NONE:
+                    needed, proofs = self._evidence_of_none(series, proofs, n)
+                if len(rounds) >= max(least, 2) and sum(p.nats for p in proofs) >= needed:
+                    proofs.sort(key=lambda proof: -proof.nats)
+                    found.append(ProvenLoss(kind, proofs))
+                    break
+        return without_repetition(found)
+
+    def _evidence_of_none(
+        self,
+        series: Sequence[tuple[str, QueryHistory, Sequence[int], Sequence[int]]],
+        proofs: Sequence[LossProof],
+        n: int,
+    ) -> tuple[float, list[LossProof]]:
+        """The evidence that vanished sources need, and the proofs, each with its evidence.
+
+        An empty result is as likely as among all queries of the target, and no less likely than
+        among its own answers.
+        """
+        counted = {}
+        for query, history, known, usual in series:
+            latest = set(known[-n:])
+            earlier = history.of(0, [nth for nth in usual if nth not in latest])
+            if not earlier or not median(earlier):
+                continue  # a query that has none says nothing about the others
+            counted[query] = (sum(count == 0 for count in earlier), len(earlier))
+        empty = sum(zeros for zeros, _ in counted.values())
+        of = sum(total for _, total in counted.values())
+        judged = [
+            proof._replace(
+                nats=min(
+                    proof.of * divergence(proof.hits / proof.of, (zeros + 0.5) / (total + _RARE))
+                    for zeros, total in (counted.get(proof.query, (0, 0)), (empty, of))
+                )
+            )
+            for proof in proofs
+        ]
+        return (self.evidence_usual if empty else self.evidence), judged
+
+    def _usual(
+        self, history: QueryHistory, known: Sequence[int], past: tuple[int, int] | None
+    ) -> Sequence[int]:
+        if past is None:
+            return known
+        begun, ended = past
+        return [nth for nth in known if not begun <= history.at(nth) <= ended]
+
+    def _proof(
+        self,
+        kind: SourceLoss,
+        query: str,
+        history: QueryHistory,
+        known: Sequence[int],
+        usual: Sequence[int],
+        n: int,
+        since: int,
+    ) -> LossProof | None:
+        """Whether the latest n answers of a query are worse than its earlier ones."""
+        latest = known[-n:]
+        if len(latest) < n or history.at(latest[0]) <= since:
+            return None
+        first = latest[0]
+        earlier = [nth for nth in usual if nth < first]
+        if len(earlier) < self.answers:
+            return None
+        limit = self._limit(kind, history, earlier)
+        if limit is None:
+            return None
+        values = history.columns[kind.column]
+        hits = [values[nth] <= limit for nth in latest]
+        if not hits[-1] or 4 * sum(hits) < 3 * n:
+            return None
+        repeated = 1.0 if kind is SourceLoss.NONE else _REPEATED
+        nats = rarity(
+            hits,
+            history.worth(latest, range(3), repeated=repeated),
+            before=[values[nth] <= limit for nth in earlier],
+            worth_before=history.worth(earlier, range(3), repeated=repeated),
+        )
+        if not nats:
+            return None
+        length = breach_length((values[nth] <= limit for nth in reversed(known)), n)
+        bad = [nth for nth in known[-length:] if values[nth] <= limit]
+        return LossProof(
+            query,
+            sum(hits),
+            n,
+            nats,
+            history.at(bad[0]),
+            frozenset(history.slot(nth) for nth, hit in zip(latest, hits, strict=True) if hit),
+            compared(kind, history.of(kind.column, bad), history.of(kind.column, earlier)),
+        )
+
+    def _limit(
+        self, kind: SourceLoss, history: QueryHistory, earlier: Sequence[int]
+    ) -> float | None:
+        """The value up to which an answer is worse than the earlier ones; None: not judged."""
+        match kind:
+            case SourceLoss.NONE:
+                return 0.0 if median(history.of(0, earlier)) > 0 else None
+            case SourceLoss.FEWER:
+                limit = self.share * median(history.of(0, earlier))
+                return limit if limit >= 1 else None
+            case SourceLoss.WORSE:
+                return self._score_limit(history.of(1, earlier))
+            case SourceLoss.OLDER:
+                return self._date_limit(history.of(2, earlier))
+
+    def _date_limit(self, dates: Sequence[float]) -> float:
+        return sorted(dates)[int(_LOWEST * len(dates))] - self.older_days * _DAY_S
+
+    def _score_limit(self, scores: Sequence[float]) -> float:
+        middle = median(scores)
+        spread = NORMAL_MAD * median([abs(score - middle) for score in scores])
+        return middle - max(self.worse * abs(middle), _SPREADS * spread, 1e-9)
+
+    def _bad_answers(
+        self, kind: SourceLoss, history: QueryHistory, begun: int, after: Sequence[int]
+    ) -> list[bool] | None:
+        """Which answers since the breach are as bad; None if nothing is known from before it."""
+        earlier = history.known(kind.column, until=begun)
+        limit = 0.0 if kind is SourceLoss.NONE else None
+        if kind is not SourceLoss.NONE and len(earlier) >= min(self.answers, 4):
+            limit = self._limit(kind, history, earlier)
+        if limit is None:
+            return None
+        values = history.columns[kind.column]
+        return [not values[nth] > limit for nth in after]
+
+    def _breach(
+        self, window: Window, losses: Sequence[ProvenLoss], known: Mapping[str, str]
+    ) -> Verdict:
+        worst = losses[0]
+        queries = {proof.query for loss in losses for proof in loss.proofs}
+        since = min(proof.since for loss in losses for proof in loss.proofs)
+        begun = instant(since)
+        hits, of = sum(p.hits for p in worst.proofs), sum(p.of for p in worst.proofs)
+        first = worst.proofs[0]
+        several = len(worst.proofs) > 1
+        names = f"{len(worst.proofs)} queries" if several else f"query {first.query}"
+        example = f"{first.query}: {first.text}" if several else first.text
+        facts = dict(known)
+        for loss in losses:
+            for proof in loss.proofs:
+                if len(facts) < _NAMED:
+                    facts.setdefault(f"Query {proof.query}", f"{loss.kind.words}: {proof.text}")
+        shown = [s.id for s in window.samples if s.at >= begun and s.query in queries]
+        also = ", ".join(loss.kind.words for loss in losses[1:])
+        nats = sum(proof.nats for proof in worst.proofs)
+        return replace(
+            self._verdict(
+                window.scope,
+                VerdictState.BREACH,
+                f"{hits} of the last {of} answers to {', '.join(p.query for p in worst.proofs)} "
+                f"have {worst.kind.words} ({example}).",
+            ),
+            value=float(hits),
+            rows=tuple(shown[: -_ROWS - 1 : -1]),
+            facts=facts,
+            since=begun,
+            finding=Finding(
+                what=f"{worst.kind.words} for {names}: {example}"
+                + (f"; also {also}" if also else ""),
+                was=f"{worst.kind.words} for {names} {{when}} ({example})",
+                restored="queries bring their usual sources again",
+                extent=f"{hits} of the last {of} answers",
+                certainty=f"{certainty_text(nats)}, compared with the answers of the last day",
+            ),
+        )
+
+    def _verdict(self, scope: str, state: VerdictState, because: str) -> Verdict:
+        return Verdict(
+            rule=self.name,
+            scope=scope,
+            state=state,
+            value=0.0 if state is not VerdictState.NO_DATA else None,
+            limit=float(self.rounds),
+            because=because,
+        )

@@ -1,0 +1,184 @@
+"""`retrieval`: sources vanish, or become fewer, worse or older than in the query's history."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from monitor.domain import Sample, Verdict, VerdictState
+from monitor.rules import RetrievalRule
+from tests.case_tables import each
+from tests.probe_notation import EVERY, NOON, after, incident, sample, window
+
+OK, HOLD, BREACH, NO_DATA = (
+    VerdictState.OK,
+    VerdictState.HOLD,
+    VerdictState.BREACH,
+    VerdictState.NO_DATA,
+)
+DATED = NOON - timedelta(days=30)
+
+
+def retrieved(
+    marks: str, *, start: int = 0, score: float = 0.7, newest: datetime = DATED, same: bool = False
+) -> Iterator[Sample]:
+    """Rounds of queries by their number of sources; `n` lists none (NULL), `x` failed.
+
+    Scores vary a little, unless the answers are all the `same`.
+    """
+    number = 1000 * start
+    for order, requested in enumerate(marks.strip("|").split("|")):
+        slot = NOON + (start + order) * EVERY
+        for query, mark in enumerate(requested):
+            number += 1
+            count = int(mark) if mark.isdigit() else None
+            yield replace(
+                sample("x" if mark == "x" else "."),
+                id=UUID(int=number),
+                at=slot + timedelta(seconds=2 * query + 1),
+                round=slot,
+                query=f"q{query}",
+                source_count=count,
+                source_best_score=score + (not same) * number % 7 / 1000 if count else None,
+                source_newest_at=newest if count else None,
+            )
+
+
+def judged(*parts: Iterator[Sample], queries: int = 3) -> Verdict:
+    seen = window((one for part in parts for one in part), queries=queries)
+    return RetrievalRule().judge(seen, None, after(seen))
+
+
+@each(("usual", "then", "state"), [
+    ("555|" * 24, "555", OK),
+    ("555|" * 24, "000", OK),  # one round
+    ("555|" * 24, "000|000", BREACH),  # two
+    ("555|" * 24, "nnn|nnn", BREACH),  # a protocol that leaves an empty list out
+    ("555|" * 24, "055|055", BREACH),  # one query
+    ("555|" * 24, "055|555|055", OK),  # a single empty result, twice
+    ("555|" * 24, "000|xxx", OK),  # a failure says nothing about the sources
+    ("555|" * 24, "055|x55|055", BREACH),
+    ("555|" * 11, "000|000", OK),  # too little is known
+    ("000|" * 24, "000|000", OK),  # never had any
+    ("nnn|" * 24, "nnn|nnn", NO_DATA),  # a protocol without sources
+    ("055|" * 24, "055|055", OK),  # a query that never has any, among others
+    ("055|" * 24, "000|000", BREACH),
+    ("555|" * 10 + "055|" + "555|" * 13, "055|055", OK),  # empty results happen
+    ("555|" * 10 + "055|" + "555|" * 13, "055|055|055", BREACH),
+    ("666|" * 24, "333|333", OK),
+    ("666|" * 24, "333|333|333", BREACH),  # half of the sources
+    ("666|" * 24, "555|555|555|555|555|555", OK),
+    ("666|" * 40, "366|366|366|366|366|366", BREACH),
+    ("111|" * 24, "111|111", OK),
+])  # fmt: skip
+def test_sources_that_vanish_or_become_fewer(usual: str, then: str, state: VerdictState) -> None:
+    known = retrieved(usual)
+    assert judged(known, retrieved(then, start=usual.count("|"))).state is state
+
+
+@each(("changes", "state"), [
+    ({"score": 0.7}, OK),
+    ({"score": 0.65}, OK),
+    ({"score": 0.5}, BREACH),
+    ({"score": 0.9}, OK),  # better
+    ({"newest": DATED - timedelta(hours=12)}, OK),
+    ({"newest": DATED - timedelta(days=3)}, BREACH),
+    ({"newest": DATED + timedelta(days=9)}, OK),  # newer
+])  # fmt: skip
+def test_sources_that_become_worse_or_older(changes: dict[str, float], state: VerdictState) -> None:
+    later = retrieved("555|555|555|555", start=30, **changes)  # type: ignore[arg-type]
+    assert judged(retrieved("555|" * 30), later).state is state
+
+
+@each(("usual", "then", "state"), [
+    ("666|" * 99, "366|" * 24, OK),  # two results, each kept in a cache for an hour
+    ("666|" * 200, "366|" * 48, BREACH),
+    ("666|" * 200, "333|" * 6, OK),
+    ("666|" * 200, "333|" * 12, BREACH),
+    ("666|" * 24, "000|000", BREACH),
+])  # fmt: skip
+def test_answers_that_repeat_the_one_before_prove_less(
+    usual: str, then: str, state: VerdictState
+) -> None:
+    later = retrieved(then, start=usual.count("|"), same=True)
+    assert judged(retrieved(usual, same=True), later).state is state
+
+
+def test_the_verdict_names_queries_figures_and_rows() -> None:
+    verdict = judged(retrieved("555|" * 24), retrieved("050|050", start=24))
+    assert verdict.because == ("4 of the last 4 answers to q0, q2 have no sources (q0: usually 5).")
+    assert verdict.finding.what == "no sources for 2 queries: q0: usually 5"
+    assert verdict.facts == {
+        "Query q0": "no sources: usually 5", "Query q2": "no sources: usually 5"
+    }  # fmt: skip
+    assert verdict.since == NOON + 24 * EVERY + timedelta(seconds=1)
+    assert (verdict.value, verdict.limit, len(verdict.rows)) == (4.0, 2.0, 4)
+
+
+@pytest.mark.parametrize(("then", "changes", "what"), [
+    ("333|333|333", {}, "fewer sources for 3 queries: q0: 3, usually 6"),
+    ("666|666|666|666", {"score": 0.4},
+     "worse sources for 3 queries: q0: best score 0.404, usually 0.703"),
+    ("666|666|666|666", {"newest": DATED - timedelta(days=30)},
+     "older sources for 3 queries: q0: newest of 2026-09-24, usually 2026-10-24"),
+    ("333|333|333|333", {"score": 0.4}, "fewer sources for 3 queries: q0: 3, usually 6; "
+     "also worse sources"),
+])  # fmt: skip
+def test_the_kinds_of_loss_have_their_words(
+    then: str, changes: dict[str, float], what: str
+) -> None:
+    later = retrieved(then, start=30, **changes)  # type: ignore[arg-type]
+    assert judged(retrieved("666|" * 30), later).finding.what == what
+
+
+@each(("later", "state"), [
+    ("055", BREACH),
+    ("555", HOLD),
+    ("555|555", HOLD),
+    ("555|555|555", OK),
+    ("555|555|055", BREACH),
+    ("x55|x55|x55", BREACH),  # no answer of the query
+    ("505|505|505", BREACH),  # q0 has recovered; q1 has vanished
+])  # fmt: skip
+def test_it_ends_after_three_usual_answers_of_each_query(later: str, state: VerdictState) -> None:
+    opening = [*retrieved("555|" * 24), *retrieved("055|055|055", start=24)]
+    seen = window(iter([*opening, *retrieved(later, start=27)]))
+    opened = incident(
+        "retrieval", opened_at=opening[-1].at, since=opening[-9].at,
+        facts={"Query q0": "no sources: usually 5"},
+    )  # fmt: skip
+    verdict = RetrievalRule().judge(seen, opened, after(seen))
+    assert verdict.state is state
+    assert bool(verdict.recovered) is (state is HOLD)
+
+
+@each(("text", "state"), [
+    ("no sources: usually 5", BREACH),  # it stays wrong, however long it lasts
+    ("fewer sources: 2, usually 5", OK),  # a day later this is the usual
+])  # fmt: skip
+def test_what_lasts_longer_than_the_window(text: str, state: VerdictState) -> None:
+    seen = window(retrieved("022|" * 24))
+    opened = incident(
+        "retrieval", opened_at=NOON - timedelta(hours=23), since=NOON - timedelta(hours=23),
+        facts={"Query q0": text},
+    )  # fmt: skip
+    assert RetrievalRule().judge(seen, opened, after(seen)).state is state
+
+
+def test_after_its_end_what_it_saw_does_not_open_it_again_and_counts_as_unusual() -> None:
+    opening = [*retrieved("555|" * 24), *retrieved("000|000|000|000", start=24)]
+    ended = incident("retrieval", opened_at=opening[-1].at, since=opening[-12].at)
+    ended = replace(ended, resolved_at=opening[-1].at + timedelta(seconds=1))
+    for later, state in (("000", OK), ("555|555|000|000", BREACH)):
+        seen = window(iter([*opening, *retrieved(later, start=28)]))
+        assert RetrievalRule().judge(seen, ended, after(seen)).state is state
+
+
+@pytest.mark.parametrize("limits", [
+    {"rounds": 1}, {"good": 1}, {"answers": 3}, {"share": 1.0}, {"evidence": 0.0},
+])  # fmt: skip
+def test_limits_that_one_sample_could_reach_are_refused(limits: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="write"):
+        RetrievalRule(**limits)  # type: ignore[arg-type]
