@@ -62,6 +62,7 @@ SELECT create_reference_table('report_targets');
 -- 5. Local tables stay on the coordinator. They are small, they are not about one target, and they need what Citus
 --    restricts to one node: FOR UPDATE SKIP LOCKED, row locks in a CTE, foreign keys among themselves.
 -- local: account_readings
+-- local: calendar_entries
 -- local: channels
 -- local: clock_readings
 -- local: incident_actions

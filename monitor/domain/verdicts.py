@@ -93,7 +93,8 @@ class Subject(StrEnum):
     TARGET = "target"  # the last day of a target: a `Window`
     DAY = "day"  # the last days of `Spend`, then their `SpendUpperBound`; the scope is `all`
     PROBES = "probes"  # the day's own probes: `ProbeUsage`; the scope is `all`
-    PROVIDER = "provider"  # the latest `AccountReading` of a provider, then its `KeyCredit`
+    PROVIDER = "provider"  # the latest `AccountReading` of a provider
+    CALENDAR = "calendar"  # dates ahead: a `Calendar`; the scope is `all`
     CHANNEL = "channel"  # what waits for a channel: a `DeliveryBacklog`
 
 

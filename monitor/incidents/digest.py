@@ -96,6 +96,7 @@ class DigestFigures:
     limit_ms: float | None
     limit_usd: Decimal | None
     budget_usd: Decimal
+    coming_up: str = ""  # dates of the next weeks, nearest first
 
 
 # The daily digest: one notice a day about the last 24 hours, also if nothing is wrong. Pure.
@@ -110,7 +111,7 @@ SPAN = timedelta(days=1)
 LATEST = timedelta(hours=12)  # the digest is sent up to this late if no worker ran at its hour
 # Identities that do not count for the fallback share.
 UNSURE = (Identity.CHANGED, Identity.DISPUTED, Identity.UNKNOWN)
-_TARGETS = 4  # each with two facts; a message has room for 16
+_TARGETS = 3  # each with two facts; a message has room for 16
 _NAMES = 4  # models, or incidents of one kind, named in a line
 _NOT_KNOWN, _UNMEASURED = "not known", "no probes"
 
@@ -176,6 +177,8 @@ def _facts(figures: DigestFigures, since: datetime) -> Iterator[tuple[str, str]]
     yield "Spend today so far", _day(figures.today, figures.limit_usd)
     yield "Saved vs. fallback only", _saving(figures.saving)
     yield "Incidents", _incidents(figures.incidents, since)
+    if figures.coming_up:
+        yield "Coming up", figures.coming_up
     yield "Monitor health", _own(figures.own, figures.budget_usd)
     yield "Delivery", _delivery(figures.own)
 

@@ -6,12 +6,13 @@ Everything that other rooms need to know of a rule is an attribute of its class:
 from collections.abc import Mapping
 
 from monitor.rules.answer_check import AnswerCheckRule
+from monitor.rules.calendar import Calendar, CalendarRule
 from monitor.rules.cost_drift import CostDriftRule
 from monitor.rules.delivery import DeliveryBacklog, DeliveryRule
 from monitor.rules.down import DownRule
 from monitor.rules.fallback import FallbackRule
 from monitor.rules.identity_unknown import IdentityUnknownRule
-from monitor.rules.key import KeyCredit, KeyRule
+from monitor.rules.key import KeyRule
 from monitor.rules.limit_checks import is_literal, of_query
 from monitor.rules.model_changed import ModelChangedRule
 from monitor.rules.no_data import NoDataRule
@@ -41,6 +42,7 @@ RULES: Mapping[str, type[Rule]] = {
         SpendRule,
         ProbeBudgetRule,
         KeyRule,
+        CalendarRule,
         DeliveryRule,
     )
 }
@@ -62,13 +64,14 @@ __all__ = [
     "SLICE",
     "SPAN",
     "AnswerCheckRule",
+    "Calendar",
+    "CalendarRule",
     "CostDriftRule",
     "DeliveryBacklog",
     "DeliveryRule",
     "DownRule",
     "FallbackRule",
     "IdentityUnknownRule",
-    "KeyCredit",
     "KeyRule",
     "ModelChangedRule",
     "NoDataRule",

@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from monitor.storage.calendar_rows import calendar_entries
 from monitor.storage.identity_tables import (
     identity_answers,
     identity_epochs,
@@ -48,13 +49,14 @@ from monitor.storage.tables import (
 )
 
 # Instants that legitimately lie in the future.
-_PLANNED = {"due_at", "paused_until", "expires_at"}
+_PLANNED = {"due_at", "paused_until", "expires_at", "ends_at"}
 _STATE: Sequence[Table] = (
     incidents,
     incident_actions,
     outbox,
     channels,
     account_readings,
+    calendar_entries,
     health_readings,
     identity_answers,
     identity_epochs,

@@ -5,7 +5,7 @@ drawn: a report is as current as the rows.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from functools import cache
@@ -26,7 +26,7 @@ from monitor.pricing.book import PriceBook
 from monitor.pricing.meters import AccountSpend, ProviderSpend, account_spend, day_of, fresh_for
 from monitor.pricing.reconciliation import DAYS, ReconciledDay, uncertainty
 from monitor.pricing.spend_day import RunningDay
-from monitor.rules import SLICE, KeyCredit, SpendRule, rule_of
+from monitor.rules import SLICE, SpendRule, rule_of
 from monitor.storage import (
     Connection,
     Database,
@@ -325,11 +325,20 @@ async def since_the_row(
     return verdict
 
 
-# The remaining credit and the daily spend of accounts: what rule `key` judges besides a reading.
+# The remaining credit and the daily spend of accounts.
 
 
 DAY = timedelta(days=1)
 LEAST = timedelta(hours=1)  # part of a day that is enough to extrapolate from
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyCredit:
+    """The rest of a key's limit, and the daily spend of its account."""
+
+    provider: str
+    left_usd: Decimal
+    day_usd: Decimal
 
 
 async def credits(
@@ -347,7 +356,6 @@ async def credits(
             found.append(
                 KeyCredit(
                     provider=reading.provider,
-                    at=reading.at,
                     left_usd=reading.remaining_usd,
                     day_usd=day,
                 )

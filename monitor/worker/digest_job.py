@@ -7,15 +7,16 @@ not an alert: mutes and maintenance windows do not suppress it.
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from monitor.domain.report import DaySpend
 from monitor.incidents import digest as digests
 from monitor.incidents.digest import DigestFigures
 from monitor.pricing.reconciliation import ReconciledDay, uncertainty
-from monitor.rules import SpendRule, TtftRule, rule_of
-from monitor.storage import Connection, outbox, report_data
+from monitor.rules import CalendarRule, SpendRule, TtftRule, rule_of
+from monitor.rules.calendar import coming_up
+from monitor.storage import Connection, calendar_rows, outbox, report_data
 from monitor.worker import daily_spend
 from monitor.worker.context import WorkerContext
 
@@ -47,6 +48,9 @@ async def _figures(connection: Connection, context: WorkerContext, now: datetime
     settings, since = context.settings, now - digests.SPAN
     ttft, spend = rule_of(settings.rules, TtftRule), rule_of(settings.rules, SpendRule)
     limit_ms = ttft.limit_ms if ttft else None
+    calendar = rule_of(settings.rules, CalendarRule) or CalendarRule()
+    ahead = timedelta(days=max(calendar.days, default=0))
+    dates = await calendar_rows.entries(connection)
     today = now.astimezone(await report_data.zone(connection)).date()
     yesterday_cost, today_cost = await report_data.days(connection, today)
     bills = await daily_spend.reconciled(connection, context)
@@ -63,6 +67,7 @@ async def _figures(connection: Connection, context: WorkerContext, now: datetime
         limit_ms=limit_ms,
         limit_usd=spend.limit_usd if spend else None,
         budget_usd=settings.file.probes.daily_budget_usd,
+        coming_up=coming_up(dates, now, within=ahead),
     )
 
 

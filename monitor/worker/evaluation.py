@@ -309,15 +309,10 @@ async def _verdicts(
     async def key(reading: AccountReading) -> list[Verdict]:
         return judged(Subject.PROVIDER, reading.provider, reading)
 
-    async def credits(reading: AccountReading) -> list[Verdict]:
-        found = await daily_spend.credits(connection, [reading], now)
-        return [verdict for one in found for verdict in judged(Subject.PROVIDER, one.provider, one)]
-
     overall: list[Judgement] = [
         ("spend", spend),
         ("probe_budget", probe_budget),
         *((f"key {reading.provider}", partial(key, reading)) for reading in readings),
-        *((f"credit {reading.provider}", partial(credits, reading)) for reading in readings),
         *((f"delivery {name}", partial(delivery, name)) for name in context.channels),
     ]
     return [

@@ -1,7 +1,6 @@
 """The rule `key` on stored readings: what is told, and how often."""
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -45,26 +44,6 @@ async def test_a_rejected_key_fires_at_once_and_once(
     reported = await told(database, database_url, tmp_path, refused, failing, renewed)
     assert [status for status, _ in reported] == ["FIRING", "RESOLVED"]
     assert reported[0][1] == "openrouter: HTTP 401: the key is rejected."
-
-
-async def test_expiry_and_credit_are_each_said_once(
-    database: Database, database_url: str, tmp_path: Path
-) -> None:
-    ends = NOW + timedelta(days=2, hours=1)
-    midnight = NOW.replace(hour=0, minute=0, second=0)
-    before = [
-        reading(at=at, spent_today_usd=Decimal(usd), remaining_usd=Decimal(50))
-        for at, usd in ((midnight - timedelta(days=1), "0"), (midnight - timedelta(seconds=1), "6"))
-    ]
-    low = [
-        reading(at=NOW + timedelta(seconds=s), expires_at=ends, limit_usd=Decimal(50),
-                remaining_usd=Decimal("1.50"), spent_today_usd=Decimal(0))
-        for s in (0, 1)
-    ]  # fmt: skip
-    reported = await told(database, database_url, tmp_path, *before, *low)
-    assert [status for status, _ in reported] == ["NOTICE", "NOTICE"]
-    assert reported[0][1].startswith("The key of openrouter expires in 2 days, ")
-    assert reported[1][1].startswith("The key of openrouter has $1.50 of credit left and spends $")
 
 
 OPEN = "SELECT rule, target, part_of IS NULL FROM incidents WHERE resolved_at IS NULL ORDER BY 1"
@@ -149,13 +128,3 @@ async def test_an_incident_of_a_channel_no_longer_used_closes_and_says_why(
     assert rows(database_url, OPEN) == []
     ended = rows(database_url, "SELECT ended FROM incidents")
     assert ended == [("Channel removed from the configuration; closed without a final check.",)]
-
-
-@pytest.mark.parametrize("keys", [{}, {"OPENROUTER_API_KEY": KEY}])
-async def test_a_stale_reading_makes_no_notice(
-    database: Database, database_url: str, tmp_path: Path, keys: dict[str, str]
-) -> None:
-    await read(database, at=NOW - timedelta(minutes=20 * len(keys)), **EXPIRING)
-    async with open_context(settings(tmp_path, **keys), database) as context:
-        await evaluation.evaluate(context)
-    assert [row for row in rows(database_url, TOLD) if "key" in row[1]] == []

@@ -12,7 +12,8 @@ import pytest
 from monitor.domain import ALL, Identity, Incident, Notice, NoticeStatus, Subject
 from monitor.notifications.slack.escaping import sql
 from monitor.rules import RULES
-from monitor.storage import Database, incident_rows, schema
+from monitor.rules.calendar import CalendarEntry, CalendarKind
+from monitor.storage import Database, calendar_rows, incident_rows, schema
 from tests.contract.past_day import TODAY, failed, fell_at, roll_up_database, row_at, store
 from tests.contract.test_roles import as_role
 from tests.example_data import notice
@@ -46,6 +47,12 @@ async def reader(database: Database, database_url: str) -> Any:
     )  # fmt: skip
     async with database.begin() as connection:
         await incident_rows.save(connection, [down], ())
+        expiry = CalendarEntry(
+            kind=CalendarKind.KEY, scope="openrouter", at=NOW + timedelta(days=3),
+            what="the key expires", source="account API of openrouter", term="1",
+        )  # fmt: skip
+        read = calendar_rows.CalendarReading(expiry.kind, expiry.scope, [expiry])
+        await calendar_rows.keep(connection, [read], at=NOW)
     await roll_up_database(database)
     schema.ensure(database_url)
     with as_role(database_url, "monitor_reader") as connection:

@@ -14,8 +14,10 @@ from uuid import UUID
 
 from monitor.domain import ALL, CauseOwner, Finding, Identity, Notice, NoticeStatus, Severity
 from monitor.incidents import digest
+from monitor.incidents.notices import Inhibitions, passing_notice
 from monitor.notifications.slack.render import SlackMessage, render, thread_details, thread_reply
-from monitor.rules import DEFAULT_RULES
+from monitor.rules import DEFAULT_RULES, Calendar, CalendarRule
+from monitor.rules.calendar import CalendarEntry, CalendarKind
 from monitor.simulator.slack_channel import PostedMessage
 from monitor.simulator.slack_page import page
 
@@ -306,6 +308,17 @@ UNJUDGED = notice(
         certainty="certain (100 %), counted over 36 measurements",
     ),
 )  # fmt: skip
+EXPIRES = CalendarEntry(
+    kind=CalendarKind.KEY, scope="openrouter", at=NOON + timedelta(days=3, hours=-3),
+    what="the key expires", term="1", source="account API of openrouter",
+)  # fmt: skip
+
+
+def calendar_notice(*entries: CalendarEntry) -> Notice:
+    verdict = CalendarRule().judge(Calendar(entries=entries), None, NOON)
+    return passing_notice(verdict, Inhibitions(DEFAULT_RULES), now=NOON)
+
+
 CASES = {
     **{f"{name}_firing": opened for name, opened in OPENED.items()},
     **{f"{name}_still_firing": _still(name) for name in OPENED},
@@ -365,18 +378,18 @@ CASES = {
             certainty="not sure: only if the most expensive declared model gave them",
         ),
     ),
-    "key_notice_expires": notice(
-        NOTICE, "key", "The key of openrouter expires in 3 days, 2026-11-26 09:00 UTC.",
-        scope="openrouter", facts={"Last checked": "2026-11-23 11:58 UTC"},
-        finding=replace(KEY, what="the key expires in 3 days, 2026-11-26 09:00 UTC",
-                        first_step="Renew the key before then."),
-    ),
-    "key_notice_credit": notice(
-        NOTICE, "key", "The key of openrouter has $1.20 of credit left and spends $3.40 a day.",
-        scope="openrouter", facts={"Last checked": "2026-11-23 11:58 UTC"},
-        finding=replace(
-            KEY, what="$1.20 of credit is left, less than a day's spend of $3.40",
-            first_step="Add credit at the provider.",
+    "calendar_notice": calendar_notice(EXPIRES),
+    "calendar_notice_several": calendar_notice(
+        EXPIRES,
+        CalendarEntry(
+            kind=CalendarKind.CERTIFICATE, scope="helpdesk", what="the certificate expires",
+            at=NOON + timedelta(days=3, hours=4), term="1",
+            source="TLS handshake with rag.example.com:443",
+        ),
+        CalendarEntry(
+            kind=CalendarKind.CREDIT, scope="openrouter", at=NOON + timedelta(days=14),
+            what="$48.00 of credit is used up at $3.40 a day", term="credit",
+            source="account API of openrouter",
         ),
     ),
     "ttft_unknown_notice": UNJUDGED,

@@ -234,8 +234,8 @@ def test_of_several_targets_the_slowest_leads() -> None:
 def test_nothing_is_left_out_of_a_message_however_many_targets_there_are() -> None:
     many = [DigestLatency(target=f"t{n}", rounds=1, probes=1, over=0, mean_ms=n, p95_ms=n)
             for n in range(20)]  # fmt: skip
-    notice = told(latencies=many)
-    assert len(notice.facts) == 4 * 2 + 1 + 7
+    notice = told(latencies=many, coming_up="nothing in the next 30 days")
+    assert len(notice.facts) == 3 * 2 + 1 + 8
     assert "Faster targets" in notice.facts
     reported = render(notice).text
     assert "more facts" not in reported
