@@ -40,7 +40,7 @@ def secure(context: WorkerContext, url: str, ours: Authority) -> WorkerContext:
 async def test_an_expiry_is_told_once_and_a_renewal_cancels_it(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    await read(database, expires_at=NOW + 2 * DAY)
+    await read(database, expires_at=NOW + 2 * DAY + timedelta(hours=1))
     for worker in ("w1", "w2"):  # the second worker takes over from the first
         async with open_context(settings(tmp_path, **KEY), database) as opened:
             context = replace(opened, worker=worker)
