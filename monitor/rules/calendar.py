@@ -14,6 +14,7 @@ from monitor.rules.rule import Rule, Unit
 _DAY = timedelta(days=1)
 _SHOWN = 8  # entries in one message
 _DIGEST_SHOWN = 4
+_DETAIL = " changed: "  # the figures of a change follow
 _NEAR = 3  # days: entries that are nearer have the rule's full severity
 
 
@@ -127,8 +128,13 @@ class CalendarRule(Rule):
         lines = [f"{_subject(entry)}: {_said(entry, now)}" for entry in entries]
         more = f"and {len(lines) - _SHOWN} more, see report.calendar"
         shown = lines[:_SHOWN] + [more] * (len(lines) > _SHOWN)
-        because = f"Coming up: {'; '.join(shown)}." if due else "Nothing new is coming up."
-        what = f"coming up: {lines[0]}" if len(lines) == 1 else f"coming up: {len(lines)} dates"
+        head = "coming up" if any(e.kind.announced for e in entries) else "changed"
+        because = f"{head.capitalize()}: {'; '.join(shown)}." if due else "Nothing new."
+        what, extent = f"{head}: {len(lines)} dates", ""
+        if len(lines) == 1:
+            first, detail, extent = lines[0].partition(_DETAIL)
+            first += detail.rstrip(": ")
+            what = f"{head}: {first}" if entries[0].kind.announced else first
         steps = {_STEPS[entry.kind] for entry in entries}
         urgent = any(stage <= _NEAR for _, stage in due)
         told = "|".join(f"{e.kind} {e.scope} {e.model} {e.term} {stage}" for e, stage in due)
@@ -148,6 +154,7 @@ class CalendarRule(Rule):
             else {},
             finding=Finding(
                 what=what,
+                extent=extent[:1].upper() + extent[1:],
                 first_step=steps.pop() if len(steps) == 1 else "",
                 certainty=f"{CERTAIN}, as read from providers and certificates",
             )

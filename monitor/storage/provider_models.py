@@ -8,20 +8,24 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    ColumnElement,
     Date,
     Identity,
     Index,
+    Integer,
     Table,
     Text,
+    exists,
     func,
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql import JSONB, distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from monitor.domain import Outcome
 from monitor.rules.cause_sources import HostStatistics, ListedModel, ModelStatistics
-from monitor.storage.tables import INSTANT, metadata
+from monitor.storage.tables import INSTANT, metadata, observations
 
 model_listings = Table(
     "model_listings",
@@ -176,3 +180,80 @@ async def statistics_read_since(connection: AsyncConnection, model: str, span: t
     age = func.clock_timestamp() - table.at
     found = select(table.id).where(table.model == model, age.between(timedelta(0), span)).limit(1)
     return await connection.scalar(found) is not None
+
+
+# For the calendar: what the list said over time, and the tokens that answers take.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredListing:
+    """A model in a provider's list, unchanged from `at` to `checked_at`. Rates: as stored."""
+
+    model: str
+    listed_as: str | None
+    at: datetime
+    checked_at: datetime
+    expires_on: date | None
+    rates: Mapping[str, str]
+
+
+async def stored_listings(connection: AsyncConnection, provider: str) -> Sequence[StoredListing]:
+    """What the list said about each model, by model, oldest first."""
+    table = model_listings.c
+    columns = [table[name] for name in StoredListing.__dataclass_fields__]
+    found = select(*columns).where(table.provider == provider)
+    rows = await connection.execute(found.order_by(table.model, table.at, table.id))
+    return [StoredListing(**row) for row in rows.mappings()]
+
+
+async def loss_unconfirmed(connection: AsyncConnection, provider: str) -> bool:
+    """Whether a model was missing when the list was last read, for the first time."""
+    table = model_listings.c
+    latest = (
+        select(table.listed_as, table.at, table.checked_at)
+        .ext(distinct_on(table.model))
+        .where(table.provider == provider)
+        .order_by(table.model, table.at.desc(), table.id.desc())
+        .subquery()
+    )
+    lost = latest.c.listed_as.is_(None) & (latest.c.at == latest.c.checked_at)
+    return bool(await connection.scalar(select(exists().where(lost))))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnsweredTokens:
+    """Complete answers of a model at a target, and the mean tokens of one; unknown ones are 0."""
+
+    target: str
+    model: str | None
+    answers: int
+    prompt: int
+    answer: int
+    cached: int
+    reasoning: int
+
+
+async def answered_tokens(
+    connection: AsyncConnection, targets: Sequence[str], *, since: datetime
+) -> Sequence[AnsweredTokens]:
+    """The answers of these targets since then, by target and model."""
+    row = observations.c
+
+    def mean(name: str) -> ColumnElement[int]:
+        return func.coalesce(func.round(func.avg(row[name])), 0).cast(Integer).label(name[:-7])
+
+    found = (
+        select(
+            row.target,
+            row.model_detected.label("model"),
+            func.count().label("answers"),
+            *map(mean, ("prompt_tokens", "answer_tokens", "cached_tokens", "reasoning_tokens")),
+        )
+        .where(row.target.in_(targets), row.slot >= since - timedelta(hours=1))
+        .where(row.started_at >= since, row.started_at <= func.now())
+        .where(row.outcome == Outcome.ANSWERED.value)
+        .group_by(row.target, row.model_detected)
+        .order_by(row.target, row.model_detected)
+    )
+    rows = await connection.execute(found)
+    return [AnsweredTokens(**row) for row in rows.mappings()]

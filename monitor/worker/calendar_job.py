@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from monitor.domain import AccountReading, AccountState, Target, TryLater, usd_text
@@ -18,9 +19,17 @@ from monitor.rules import DEFAULT_RULES, rule_of
 from monitor.rules.calendar import Calendar, CalendarEntry, CalendarKind, CalendarRule
 from monitor.storage import Connection, account_readings, calendar_rows, outbox
 from monitor.storage.calendar_rows import CalendarReading
-from monitor.worker import account_polling, daily_spend, delivery_job, lease_keeper
+from monitor.worker import (
+    account_polling,
+    daily_spend,
+    delivery_job,
+    lease_keeper,
+    model_dates,
+    model_polling,
+)
 from monitor.worker.context import WorkerContext
 from monitor.worker.daily_spend import KeyCredit
+from monitor.worker.target_verdicts import isolated
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +57,13 @@ async def update(context: WorkerContext) -> bool:
         now = context.now()
         if await lease_keeper.hold(context, connection, "calendar", keep=LEASE) is None:
             return False  # another worker took over while we read
-        readings = [*read, *await _accounts(connection, context, now)]
+        accounts = partial(_accounts, connection, context, now)
+        models = partial(model_dates.read, connection, context, now)
+        readings = [
+            *read,
+            *(await isolated(connection, "dates of accounts", accounts) or ()),
+            *(await isolated(connection, "dates of models", models) or ()),
+        ]
         await calendar_rows.keep(connection, readings, at=now)
         await calendar_rows.withdraw(connection, _configured(context), at=now)
         if rule is None or is_silenced(
@@ -82,7 +97,9 @@ def _configured(context: WorkerContext) -> dict[CalendarKind, list[str]]:
     """The scopes for which entries of each kind may stand."""
     held = list(account_polling.providers(context.settings.environment))
     secure = [t.name for t in context.settings.targets.values() if certificate_host(t)]
+    listed = [model_polling.PROVIDER] if model_polling.enabled(context.settings) else []
     return {
+        **dict.fromkeys(model_dates.KINDS, listed),
         CalendarKind.KEY: held,
         CalendarKind.CREDIT: held,
         CalendarKind.CERTIFICATE: secure,

@@ -1,6 +1,7 @@
 """The job that reads a provider's public list of models and its statistics of them.
 
-The list is read once a day, and again when an incident began since. The statistics are read while
+The list is read once a day, again when an incident began since, and an hour after a model was
+first missing. The statistics are read while
 an incident is new. Neither costs tokens, and neither is needed: a failure is logged and the next
 run tries again. Source: docs/alerts.md#likely-cause
 """
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 PROVIDER = OpenRouterAccount.name
 LIST_EVERY, STATISTICS_EVERY = timedelta(days=1), timedelta(minutes=3)
 LIST_AGAIN = timedelta(minutes=10)  # not sooner, however many incidents begin
+CONFIRM_AFTER = timedelta(hours=1)  # a model that is missing once may be back
 MOST = 10  # models whose statistics are read in one run
 LONGEST_LIST = 8_388_608  # bytes; a list of several hundred models is half a megabyte
 TIMEOUT_S = 20
@@ -58,6 +60,20 @@ def model_of(target: Target) -> str | None:
     return next(iter(target.expected_models), target.model)
 
 
+def declared_by(target: Target) -> set[str]:
+    """The models that a target is expected to answer with, and its fallbacks."""
+    return {
+        model
+        for model in (target.model, *target.expected_models, *target.fallback_models)
+        if model is not None
+    }
+
+
+def declared(settings: Settings) -> set[str]:
+    """The models that the targets declare."""
+    return {model for target in settings.targets.values() for model in declared_by(target)}
+
+
 async def poll(context: WorkerContext) -> int:
     """Read what is due; returns the number of requests. One worker at a time.
 
@@ -65,7 +81,7 @@ async def poll(context: WorkerContext) -> int:
     """
     now, state = context.now(), context.state
     targets = context.settings.targets
-    models = {model for target in targets.values() if (model := model_of(target))}
+    models = declared(context.settings)
     waits_until = state.account_backoff_until.get(_BACKOFF)
     if not models or not enabled(context.settings) or (waits_until and now < waits_until):
         return 0
@@ -74,11 +90,13 @@ async def poll(context: WorkerContext) -> int:
             return 0
         new = await incident_rows.new_breaches(connection, _RULES, within=DURING)
         read_at = await provider_models.listed_at(connection, PROVIDER)
+        unconfirmed = await provider_models.loss_unconfirmed(connection, PROVIDER)
+    list_every = CONFIRM_AFTER if unconfirmed else LIST_EVERY
     began = [at for target, at in new if target in targets]
     count = 0
     if (
         read_at is None
-        or not timedelta(0) <= now - read_at < LIST_EVERY
+        or not timedelta(0) <= now - read_at < list_every
         or (now - read_at >= LIST_AGAIN and any(at > read_at for at in began))
     ):
         count += 1

@@ -1,18 +1,20 @@
 """The calendar job on a real database and real TLS servers: what is stored, and what is told."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from monitor.domain import AccountReading, AccountState
-from monitor.storage import Database, account_readings, leases
-from monitor.worker import calendar_job
+from monitor.storage import Database, account_readings, leases, observations
+from monitor.worker import calendar_job, model_polling
 from monitor.worker.context import WorkerContext
 from tests.certificates import Authority, authority
 from tests.contract.open_context import open_context, settings
+from tests.contract.provider_api import provider, reply
 from tests.e2e.worker_process import rows
+from tests.example_data import LLAMA, observation
 from tests.scripted_server import LAST, head, scripted_server
 
 DATES = "SELECT kind, scope, round(days_left)::int, told_days FROM report.calendar ORDER BY ends_at"
@@ -159,3 +161,80 @@ async def test_one_worker_keeps_the_calendar(
     async with open_context(settings(tmp_path, **KEY), database) as context:
         assert not await calendar_job.update(context)
     assert rows(database_url, DATES) == []
+
+
+MODELS = "SELECT kind, model, told_days FROM report.calendar ORDER BY ends_at"
+AGED = (
+    "UPDATE model_listings SET at = at - interval '25 h', "
+    "checked_at = checked_at - interval '25 h' RETURNING 1"
+)
+
+
+class NextDay(WorkerContext):
+    """A worker a day later."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def now() -> datetime:
+        return datetime.now(UTC) + timedelta(hours=25)
+
+
+RETIRED = (datetime.now(UTC) + 10 * DAY).date()
+
+
+def offer(prompt: str, **changes: Any) -> bytes:
+    pricing = {"prompt": prompt, "completion": "0.0000003"}
+    return reply(200, {"data": [{"id": LLAMA, "pricing": pricing} | changes, {"id": "other/m"}]})
+
+
+async def test_a_price_change_shows_old_new_and_the_cost_of_a_day_once(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    lists = [offer("0.00000008"), offer("0.0000001"), offer("0.0000001")]
+    at = NOW - timedelta(minutes=30)
+    seen = [
+        observation(slot=at, started_at=at, query=query, model_detected=LLAMA,
+                    prompt_tokens=2000, answer_tokens=500)
+        for query in ("hi", "kbli")
+    ]  # fmt: skip
+    async with database.begin() as connection:
+        await observations.add(connection, seen)
+    async with provider(lambda asked: lists.pop(0)) as served:
+        configured = settings(tmp_path, OPENROUTER_BASE_URL=served.address)
+        for kind, news in ((WorkerContext, False), (WorkerContext, True), (NextDay, False)):
+            async with open_context(configured, database) as opened:
+                context = kind(**{one.name: getattr(opened, one.name) for one in fields(opened)})
+                assert await model_polling.poll(context) == 1
+                assert await calendar_job.update(context) is news
+            if not news:
+                rows(database_url, AGED)
+    [(sentence,)] = rows(database_url, TOLD)
+    # 2 probes of 2,000 and 500 tokens; $0.08 and $0.30 per million tokens.
+    assert sentence == (
+        f"Changed: {LLAMA} at openrouter: the list price changed: "
+        "input $0.08 → $0.10 per million tokens. "
+        "A day like the last one costs $0.0007, before $0.00062."
+    )
+
+
+async def test_an_announced_end_and_a_lost_model_are_told_and_a_withdrawn_end_is_cancelled(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    gone = reply(200, {"data": [{"id": "other/m"}]})
+    lists = [offer("0.00000008", expiration_date=str(RETIRED)), offer("0.00000008"), gone, gone]
+    told = []
+    async with (
+        provider(lambda asked: lists.pop(0)) as served,
+        open_context(settings(tmp_path, OPENROUTER_BASE_URL=served.address), database) as context,
+    ):
+        for _ in range(4):
+            assert await model_polling.poll(context) == 1
+            told.append((await calendar_job.update(context), rows(database_url, MODELS)))
+            rows(database_url, AGED)
+    assert told == [
+        (True, [("model", LLAMA, 14)]),
+        (False, []),
+        (False, []),  # missing once
+        (True, [("unlisted", LLAMA, 0)]),
+    ]

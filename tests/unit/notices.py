@@ -392,6 +392,14 @@ CASES = {
             source="account API of openrouter",
         ),
     ),
+    "calendar_notice_price": calendar_notice(
+        CalendarEntry(
+            kind=CalendarKind.PRICE, scope="openrouter", model="meta-llama/llama-4-scout", at=NOON,
+            what="the list price changed: input $0.08 → $0.10, output $0.30 → $0.50 per million "
+            "tokens. A day like the last one costs $0.62, before $0.41",
+            term="1", source="model list of openrouter",
+        ),
+    ),
     "ttft_unknown_notice": UNJUDGED,
     "ttft_unknown_notice_of_its_end": replace(
         UNJUDGED, since=NOON - 72 * MINUTE, until=NOON,

@@ -139,9 +139,12 @@ def test_a_date_counts_on_its_day_in_the_zone_of_the_digest() -> None:
 
 
 def test_what_has_changed_is_reported_at_once_and_once() -> None:
-    price = entry(-HOUR, CalendarKind.PRICE, what="input $0.08 → $0.10", model="llama-4-scout")
+    what = "the list price changed: input $0.08 → $0.10"
+    price = entry(-HOUR, CalendarKind.PRICE, what=what, model="llama-4-scout")
     verdict = RULE.judge(Calendar(entries=[price]), None, NOON)
-    assert verdict.because == "Coming up: llama-4-scout at openrouter: input $0.08 → $0.10."
+    assert verdict.because == f"Changed: llama-4-scout at openrouter: {what}."
+    assert verdict.finding.what == "llama-4-scout at openrouter: the list price changed"
+    assert verdict.finding.extent == "Input $0.08 → $0.10"
     told = replace(price, told_days=0)
     assert RULE.judge(Calendar(entries=[told]), None, NOON).state is VerdictState.OK
 
