@@ -16,6 +16,7 @@ from monitor.probing.timestamped_socket import ConnectionTimes
 from monitor.probing.tls import context
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = datetime(2200, 1, 1, tzinfo=UTC)  # the year 9999 cannot be shown in every zone
 
 
 def certificate_host(target: Target) -> str | None:
@@ -45,7 +46,8 @@ async def certificate_end(
             stream = await backend.connect_tcp(host, int(port))
             secure = await stream.start_tls(context(target.ca_file), host)
             shown = secure.get_extra_info("ssl_object").getpeercert()
-        return _EPOCH + timedelta(seconds=ssl.cert_time_to_seconds(shown["notAfter"]))
+        ends_at = _EPOCH + timedelta(seconds=ssl.cert_time_to_seconds(shown["notAfter"]))
+        return min(ends_at, _LATEST)
     except ProbeError as error:
         return TryLater(error.detail)
     except TimeoutError:

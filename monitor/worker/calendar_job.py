@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from zoneinfo import ZoneInfo
 
-from monitor.domain import AccountReading, AccountState, Target, TryLater, usd_text
+from monitor.domain import ALL, AccountReading, AccountState, Target, TryLater, usd_text
 from monitor.incidents.notices import Inhibitions, passing_notice
 from monitor.incidents.silences import is_silenced
 from monitor.probing.certificate import certificate_end, certificate_host
@@ -33,8 +33,7 @@ from monitor.worker.target_verdicts import isolated
 
 log = logging.getLogger(__name__)
 
-EVERY = timedelta(minutes=5)
-LEASE = 3 * EVERY
+LEASE = timedelta(minutes=15)  # longer than a run in which every handshake is slow
 DAILY = timedelta(days=1)
 AFTER_FAILURE = timedelta(hours=1)
 MOST = 200  # certificates a run
@@ -67,7 +66,7 @@ async def update(context: WorkerContext) -> bool:
         await calendar_rows.keep(connection, readings, at=now)
         await calendar_rows.withdraw(connection, _configured(context), at=now)
         if rule is None or is_silenced(
-            await delivery_job.silence(connection, context), rule.name, "all", now=now
+            await delivery_job.silence(connection, context), rule.name, ALL, now=now
         ):
             return False
         calendar = await calendar_of(connection, context)

@@ -222,7 +222,7 @@ class Worker:
         minute, context = timedelta(minutes=1), self.context
         self._every(minute, partial(delivery_job.close_removed, context), "channels", now)
         self._every(minute, partial(outage.adopt, context), "spool", now)
-        self._every(calendar_job.EVERY, partial(calendar_job.update, context), "calendar", now)
+        self._every(5 * minute, partial(calendar_job.update, context), "calendar", now + minute / 2)
         look = partial(self._check_clock, correct=False)
         self._every(minute, look, "clock", now + timedelta(seconds=20))
         self._every(minute / 2, partial(account_polling.fetch_receipts, context), "receipts", now)

@@ -73,7 +73,8 @@ async def test_the_list_is_read_once_a_day_and_kept_by_change(
     assert [asked.path for asked in served.asked] == ["/models"]
     assert "authorization" not in served.asked[0].headers
     rates = {"input": "0.08", "output": "0.3", "request": "0"}
-    [(model, listed_as, expires_on, stored)] = rows(database_url, LISTINGS)
+    fallback, (model, listed_as, expires_on, stored) = rows(database_url, LISTINGS)
+    assert fallback[1] is None, "the list lacks the fallback model"
     assert (model, listed_as, expires_on) == (LLAMA, LLAMA, "2026-12-24")
     assert {name: float(rate) for name, rate in stored.items()} == {
         name: float(rate) for name, rate in rates.items()
