@@ -162,6 +162,7 @@ class CalendarRule(Rule):
             else Finding(),
             severity=None if urgent else Severity.INFO,
             once=once if due else None,
+            since=min((e.at for e in entries if not e.kind.announced), default=None),
         )
 
 

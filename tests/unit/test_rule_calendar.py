@@ -145,6 +145,7 @@ def test_what_has_changed_is_reported_at_once_and_once() -> None:
     assert verdict.because == f"Changed: llama-4-scout at openrouter: {what}."
     assert verdict.finding.what == "llama-4-scout at openrouter: the list price changed"
     assert verdict.finding.extent == "Input $0.08 → $0.10"
+    assert verdict.since == price.at
     told = replace(price, told_days=0)
     assert RULE.judge(Calendar(entries=[told]), None, NOON).state is VerdictState.OK
 
