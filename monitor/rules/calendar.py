@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import ClassVar
 
 from monitor.domain import ALL, Finding, Incident, Severity, Subject, Verdict, VerdictState
+from monitor.identity.model_names.common_name import common_name
 from monitor.rules.limit_checks import CERTAIN
 from monitor.rules.rule import Rule, Unit
 
@@ -187,7 +188,7 @@ def _told(entry: CalendarEntry, left: int) -> int | None:
 
 
 def _subject(entry: CalendarEntry) -> str:
-    return f"{entry.model} at {entry.scope}" if entry.model else entry.scope
+    return f"{common_name(entry.model)} at {entry.scope}" if entry.model else entry.scope
 
 
 def _said(entry: CalendarEntry, now: datetime) -> str:

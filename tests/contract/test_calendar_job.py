@@ -212,7 +212,7 @@ async def test_a_price_change_shows_old_new_and_the_cost_of_a_day_once(
     [(sentence,)] = rows(database_url, TOLD)
     # 2 probes of 2,000 and 500 tokens; $0.08 and $0.30 per million tokens.
     assert sentence == (
-        f"Changed: {LLAMA} at openrouter: the list price changed: "
+        "Changed: Llama 4 Scout at openrouter: the list price changed: "
         "input $0.08 → $0.10 per million tokens. "
         "A day like the last one costs $0.0007, before $0.00062."
     )

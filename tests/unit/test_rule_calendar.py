@@ -142,8 +142,8 @@ def test_what_has_changed_is_reported_at_once_and_once() -> None:
     what = "the list price changed: input $0.08 → $0.10"
     price = entry(-HOUR, CalendarKind.PRICE, what=what, model="llama-4-scout")
     verdict = RULE.judge(Calendar(entries=[price]), None, NOON)
-    assert verdict.because == f"Changed: llama-4-scout at openrouter: {what}."
-    assert verdict.finding.what == "llama-4-scout at openrouter: the list price changed"
+    assert verdict.because == f"Changed: Llama 4 Scout at openrouter: {what}."
+    assert verdict.finding.what == "Llama 4 Scout at openrouter: the list price changed"
     assert verdict.finding.extent == "Input $0.08 → $0.10"
     assert verdict.since == price.at
     told = replace(price, told_days=0)
