@@ -76,7 +76,7 @@ async def add_each(connection: AsyncConnection, new: Sequence[NewAnswer]) -> Non
 
 
 _TRIM = text("""
-    DELETE FROM identity_answers WHERE id IN (
+    DELETE FROM identity_answers WHERE target = ANY(CAST(:targets AS text[])) AND id IN (
         SELECT id FROM (
             SELECT a.id, row_number() OVER (
                 PARTITION BY a.target, a.epoch, a.model, a.query ORDER BY a.id DESC
@@ -87,6 +87,7 @@ _TRIM = text("""
             ) AS given (target, epoch, model, query)
             JOIN identity_answers AS a ON a.target = given.target AND a.epoch = given.epoch
                 AND a.query = given.query AND a.model IS NOT DISTINCT FROM given.model
+            WHERE a.target = ANY(CAST(:targets AS text[]))
         ) AS counted
         WHERE nth > :most
     )
