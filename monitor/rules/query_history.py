@@ -145,6 +145,7 @@ class QueryHistories:
         """Take in the new cost of an answer, and where it comes from."""
         known = [history for key, history in self.usage.items() if key[0] == sample.query]
         if sample.outcome.good and any(history.remove(number) for history in known):
+            self._drop_empty()
             self._use(number, sample)
 
     def forget(self, first: int) -> None:
@@ -152,8 +153,11 @@ class QueryHistories:
         for histories in (self.sources, self.usage):
             for history in histories.values():
                 history.forget(first)
-        for key in [key for key, history in self.usage.items() if not history]:
-            del self.usage[key]
+        self._drop_empty()
+
+    def _drop_empty(self) -> None:
+        self.sources = {key: history for key, history in self.sources.items() if len(history)}
+        self.usage = {key: history for key, history in self.usage.items() if len(history)}
 
     def _use(self, number: int, sample: Sample) -> None:
         unmeasured = sample.prompt_tokens is None and sample.answer_tokens is None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, tzinfo
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from zoneinfo import ZoneInfo
 
 from monitor.accounts import ACCOUNTS
@@ -39,6 +39,7 @@ from monitor.storage.spend_rows import ProbesSpent
 from monitor.worker.account_polling import providers
 from monitor.worker.context import WorkerContext
 from monitor.worker.spend_memory import STEP, SpendSettings
+from monitor.worker.target_verdicts import isolated
 
 Said = Callable[[str], str | None]
 
@@ -294,7 +295,10 @@ async def reconciled(connection: Connection, context: WorkerContext) -> Sequence
     """The latest days with a bill, oldest first; read once an hour."""
     hour = context.now().replace(minute=0, second=0, microsecond=0)
     if context.state.reconciled is None or context.state.reconciled[0] != hour:
-        found = await bills.closed_days(connection, most=DAYS)
+        read = partial(bills.closed_days, connection, most=DAYS)
+        found = await isolated(connection, "reconciliation", read)
+        if found is None:
+            return ()
         days = [ReconciledDay(day.stated_usd, day.billed_usd) for day in found]
         context.state.reconciled = hour, days
     return context.state.reconciled[1]

@@ -22,13 +22,16 @@ from monitor.storage import (
     Database,
     DatabaseUnavailable,
     account_readings,
+    answer_routes,
+    bills,
     fingerprints,
     incident_rows,
     observations,
     outbox,
+    provider_models,
     spend_rows,
 )
-from monitor.worker import evaluation, target_verdicts
+from monitor.worker import cause_search, evaluation
 from monitor.worker.context import WorkerContext
 from tests.contract.open_context import open_context, settings
 from tests.contract.test_workers import broken_rounds
@@ -102,8 +105,12 @@ QUERIES = [
     (evaluation, "days", ["spend"]),
     (spend_rows, "today", ["probe_budget"]),
     (outbox, "backlog", ["delivery"]),
-    (evaluation.daily_spend, "credits", []),
-    (target_verdicts, "explained", []),
+    (cause_search, "explained", []),
+    (account_readings, "around", []),
+    (answer_routes, "routes", []),
+    (provider_models, "listings", []),
+    (provider_models, "statistics", []),
+    (bills, "closed_days", []),
     (incident_rows, "in_force", []),
     (fingerprints, "confirmed_at", []),
     (spend_rows, "by_five_minutes", ["spend"]),

@@ -138,5 +138,5 @@ async def test_check_shows_each_channel_and_the_rules_that_none_takes(
     assert "channel screen (console): " in ended.out
     assert "delivery to ops: no message is waiting, last success 2026-11-30 05:25 UTC" in ended.out
     assert "delivery to screen: no message is waiting, nothing was sent yet" in ended.out
-    assert "warning channels: no channel takes delivery, fallback, " in ended.out
+    assert "warning channels: no channel takes answer_check, calendar, " in ended.out
     assert "canary" not in ended.said

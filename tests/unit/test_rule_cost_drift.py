@@ -14,7 +14,7 @@ from monitor.domain import CostSource, Identity, Incident, Sample, Verdict, Verd
 from monitor.incidents.state_machine import IncidentChange, ReminderPolicy, advance
 from monitor.rules import CostDriftRule, Window
 from tests.case_tables import each
-from tests.probe_notation import EVERY, HAIKU, NOON, after, sample
+from tests.probe_notation import EVERY, HAIKU, NOON, after, sample, window
 
 OK, HOLD, BREACH, NO_DATA = (
     VerdictState.OK,
@@ -169,3 +169,12 @@ def test_the_new_level_counts_after_an_hour() -> None:
 def test_limits_that_chance_could_reach_are_refused(limits: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="write"):
         CostDriftRule(**limits)  # type: ignore[arg-type]
+
+
+def test_a_history_that_lost_its_only_answer_is_gone() -> None:
+    """A new cost may move an answer to another source of figures."""
+    histories = window(iter([sample(prompt_tokens=20, answer_tokens=5)])).histories
+    assert len(histories.usage) == 1
+    histories.forget(1_000_000)
+    assert not histories.usage
+    assert not histories.sources
