@@ -134,7 +134,7 @@ def _target(found: RecognizedService, settled: SettledOptions, dialogue: Dialogu
         model=target.model,
         headers=target.headers,
         options=target.options,
-        queries=_queries(settled, dialogue, seen.prompt_tokens),
+        queries=_queries(settled, dialogue, found.reply.usage.prompt_tokens),
         expected_models=expected,
         fallback_models=tuple(model for model in fallbacks if model not in expected),
         every=positive(duration(every)),
@@ -277,7 +277,7 @@ def _draft(
             notes["limit_ms"] = f"proposed: 3 × the {first:.0f} ms of one answer, at least 1000 ms"
     if given.prompt_tokens:
         notes["prompt_tokens"] = "of the whole prompt, as you gave it; for the cost"
-    elif seen.prompt_tokens:
+    elif found.reply.usage.prompt_tokens:
         notes["prompt_tokens"] = "measured: reported for the first answer, whose question differs"
     proposed = max(Decimal("2.00"), _cents(whole * 2))
     spend = (

@@ -537,3 +537,15 @@ def test_the_file_passes_check(tmp_path: Path, database_url: str) -> None:
     found = settings(tmp_path)
     assert [query.id for query in found.targets["desk"].queries] == ["hi", "sum", "who", "own1"]
     assert found.targets["desk"].daily_queries == 400
+
+
+def test_prompt_tokens_that_the_service_does_not_report_are_not_written(tmp_path: Path) -> None:
+    def service(asked: Asked) -> Reply:
+        words = [{"choices": [{"delta": {"content": word}}]} for word in WORDS]
+        found = asked["path"] == "/v1/chat/completions"
+        return sse(*words, end="data: [DONE]\n\n") if found else MISSING
+
+    with served(service) as (url, _):
+        ended = init(tmp_path, f"{url}/v1")
+    assert ended.status == 0, ended.said
+    assert "prompt_tokens" not in (tmp_path / "monitor.toml").read_text()
