@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -358,8 +358,13 @@ def followed_until_sigterm(url: str, home: Path, folder: Path) -> None:
     environment = os.environ | {
         "PYTHONPATH": str(Path(__file__).parents[2]), "DATABASE_URL": plain(url),
         "MONITOR_CONFIG": str(home / "monitor.toml"), "SERVICE_KEY": "k",
+        "RAG_MONITOR_COMMAND": "monitor",
     }  # fmt: skip
-    with subprocess.Popen(call, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    with (
+        subprocess.Popen(call, env=environment, stderr=subprocess.PIPE, text=True) as process,
+        ExitStack() as ended,
+    ):
+        ended.callback(process.kill)  # else a failure here would wait for it for ever
         assert process.stderr is not None
         for _ in HOURS:
             assert "wrote day=" in process.stderr.readline()
