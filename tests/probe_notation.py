@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from monitor.domain import Identity, Incident, Outcome, Sample
-from monitor.incidents.notices import Inhibitions
+from monitor.incidents.inhibitions import Inhibitions
 from monitor.rules import DEFAULT_RULES, Window
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

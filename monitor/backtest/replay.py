@@ -24,7 +24,7 @@ from monitor.domain import (
     incident_key,
 )
 from monitor.identity.model_names.compare import same
-from monitor.incidents.notices import Inhibitions
+from monitor.incidents.inhibitions import Inhibitions
 from monitor.incidents.planner import IncidentStep, plan
 from monitor.incidents.silences import Silence
 from monitor.incidents.state_machine import IncidentChange, ReminderPolicy

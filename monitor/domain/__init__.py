@@ -56,6 +56,7 @@ from monitor.domain.text_formats import (
     log_odds,
     rounded_usd_text,
     share_text,
+    span_text,
     usd_text,
 )
 from monitor.domain.verdicts import (
@@ -144,5 +145,6 @@ __all__ = [
     "log_odds",
     "rounded_usd_text",
     "share_text",
+    "span_text",
     "usd_text",
 ]

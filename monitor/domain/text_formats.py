@@ -101,6 +101,14 @@ def instant(at: datetime, *, now: datetime) -> str:
     return f"{at:%H:%M} UTC" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M} UTC"
 
 
+def span_text(start: datetime, end: datetime, *, now: datetime) -> str:
+    """`from 14:05 to 14:32 UTC`, with dates where the days differ."""
+    first, last = instant(start, now=now), instant(end, now=now)
+    if start.astimezone(UTC).date() != end.astimezone(UTC).date():
+        return f"from {first} to {last}"
+    return f"at {first}" if first == last else f"from {first.removesuffix(' UTC')} to {last}"
+
+
 def lasting(span: timedelta) -> str:
     """A duration in its two largest units, rounded down; in seconds below a minute."""
     seconds = max(int(span.total_seconds()), 0)

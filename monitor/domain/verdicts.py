@@ -145,6 +145,7 @@ class Finding:
     # What it was, for its end, with `{when}` and, of a latency or a share, `{peak}` in it:
     # "slow {when}: {peak} to first token, limit 1.2 s".
     was: str = ""
+    when: str = ""  # of an end with several parts: the times of this one, if the others differ
     restored: str = ""  # what is true again at its end: "fast enough again"
     # The words around its start, which is `{since}`, before the extent: "slow since {since}: ".
     # Empty: the start stands behind the extent.

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Protocol
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from monitor.domain import (
@@ -19,93 +18,18 @@ from monitor.domain import (
     Notice,
     NoticeStatus,
     Severity,
-    Subject,
     Verdict,
     instant,
     lasting,
     rounded_usd_text,
+    span_text,
 )
+from monitor.incidents.inhibitions import Inhibitions
 
 Key = tuple[str, str]  # rule and scope
 
 _CHECK_MODEL = "then check that the expected model answers again."
 _WAIT = "Nothing now. The incident ends by itself if this lasts."
-
-
-class RuleRelations(Protocol):
-    """What grouping needs to know of a rule: its subject, its severity, and what it inhibits."""
-
-    @property
-    def subject(self) -> Subject: ...
-    @property
-    def inhibits(self) -> frozenset[str]: ...
-    @property
-    def prevents(self) -> frozenset[str]: ...
-    @property
-    def severity(self) -> Severity: ...
-    @property
-    def passing(self) -> bool: ...
-    @property
-    def suspects_model(self) -> bool: ...
-
-
-class Inhibitions:
-    """Which incidents explain which others, according to the rules."""
-
-    def __init__(self, rules: Mapping[str, RuleRelations]) -> None:
-        """Raises ValueError if a rule inhibits itself, directly or through other rules."""
-        self._rules = rules
-        self._depth = {name: self._chain(name, ()) for name in rules}
-
-    def _chain(self, name: str, causes: tuple[str, ...]) -> int:
-        """The length of the longest chain of inhibitions that starts at a rule."""
-        if name in causes:
-            raise ValueError(f"rule {name} inhibits itself: {' → '.join((*causes, name))}")
-        if name not in self._rules:
-            return 0
-        inhibited = self._rules[name].inhibits
-        return max((1 + self._chain(other, (*causes, name)) for other in inhibited), default=0)
-
-    def rank(self, incident: Incident) -> tuple[int, bool, datetime]:
-        """Sort key: causes before their symptoms, providers before targets, then by age."""
-        depth = self._depth.get(incident.rule, 0)
-        return -depth, not self._of_provider(incident), incident.opened_at
-
-    def causes(self, cause: Incident, symptom: Incident) -> bool:
-        """Whether one incident explains another on the same target, or as a cause for every target.
-
-        A cause with scope `all` or of a provider applies to every target. An incident with scope
-        `all` is not a symptom of one target: otherwise it would join incidents of unrelated
-        targets.
-        """
-        rule = self._rules.get(cause.rule)
-        near = cause.scope in (symptom.scope, ALL) or self._of_provider(cause)
-        return rule is not None and symptom.rule in rule.inhibits and near
-
-    def prevents(self, cause: Incident, symptom: Incident) -> bool:
-        """Whether the symptom cannot be measured during the cause."""
-        rule = self._rules.get(cause.rule)
-        return rule is not None and symptom.rule in rule.prevents and symptom.value is None
-
-    def severity(self, *rules: str) -> Severity:
-        """The most urgent severity of these rules; `page` for an unknown rule."""
-        known = [self._rules[rule].severity for rule in rules if rule in self._rules]
-        return max(known, key=lambda severity: severity.rank, default=Severity.PAGE)
-
-    def passing(self, incident: Incident) -> bool:
-        """Whether its notices have the status NOTICE: nothing in the service is broken."""
-        rule = self._rules.get(incident.rule)
-        return rule is not None and rule.passing
-
-    def replaces_model(self, cause: Incident, symptom: Incident) -> bool:
-        """Whether a fault at a provider may be the reason that another model answers."""
-        rule = self._rules.get(symptom.rule)
-        suspected = rule is not None and rule.suspects_model
-        return suspected and self._of_provider(cause) and self.causes(cause, symptom)
-
-    def _of_provider(self, incident: Incident) -> bool:
-        rule = self._rules.get(incident.rule)
-        return rule is not None and rule.subject is Subject.PROVIDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +149,9 @@ def group_notice(
     began_at = min(member.began_at for member in group.members)
     until = max((m.resolved_at for m in group.members if m.resolved_at), default=None)
     if over:
-        finding = replace(finding, money=_surplus(face))
+        own = _span(face, now)
+        when = "" if all(_span(member, now) == own for member in group.members) else own
+        finding = replace(finding, money=_surplus(face), when=when)
     return Notice(
         id=_id(group, status, quiet=quiet),
         status=NoticeStatus.NOTICE if passing else status,
@@ -248,7 +174,7 @@ def group_notice(
         severity=group.inhibitions.severity(*(member.rule for member in group.members)),
         finding=finding,
         recovering=recovering,
-        also=tuple(_also(group, face, news=news if worse else (), over=over, ended=ended)),
+        also=tuple(_also(group, face, now, news=news if worse else (), over=over, ended=ended)),
         consequences=not over and _explains_all(group, face, ended),
     )
 
@@ -298,6 +224,7 @@ def _explains_all(group: IncidentGroup, face: Incident, ended: Collection[Key]) 
 def _also(
     group: IncidentGroup,
     face: Incident,
+    now: datetime,
     *,
     news: Collection[Key],
     over: bool,
@@ -309,7 +236,9 @@ def _also(
     for member in sorted(others, key=lambda member: member.key not in news):
         scope = "" if member.scope in (face.scope, ALL) else f"{member.scope}: "
         what = member.finding.what or member.because.rstrip(".")
-        if over or member.in_breach:
+        if over:
+            yield f"{scope}{what}, {_span(member, now)}"
+        elif member.in_breach:
             yield f"{scope}{what}" + (" (new)" if member.key in news else "")
 
 
@@ -383,6 +312,10 @@ def _fact(member: Incident, now: datetime) -> str:
     start, end = instant(member.began_at, now=now), instant(member.resolved_at, now=now)
     span = lasting(_lasted(member))
     return f"Over after {span}, {start} to {end}. {member.ended or ''}".strip()
+
+
+def _span(member: Incident, now: datetime) -> str:
+    return span_text(member.began_at, member.resolved_at or now, now=now)
 
 
 def _lasted(member: Incident) -> timedelta:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from monitor.domain import Incident, Notice, NoticeStatus, Verdict, VerdictState, incident_key
+from monitor.incidents.inhibitions import Inhibitions
 from monitor.incidents.notices import (
     IncidentGroup,
-    Inhibitions,
     Key,
     adds_nothing,
     group_notice,

@@ -6,7 +6,6 @@ is the message for media without markup; other media bring their own `Clean`.
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC
 from itertools import islice
 from urllib.parse import quote
 
@@ -19,6 +18,7 @@ from monitor.domain import (
     instant,
     lasting,
     latency_text,
+    span_text,
 )
 from monitor.notifications.slack.escaping import sql
 from monitor.redaction import plain
@@ -114,7 +114,9 @@ def title(notice: Notice, clean: Clean = cleaned) -> str:
     """Scope, problem in words, and number; at most `TITLE` characters."""
     scope = "" if notice.scope == ALL else f"{clean(notice.scope, _NAME)}: "
     if not ongoing(notice):
-        after = "" if notice.since is None else f" after {_lasted(notice)}"
+        # With several parts, the time of all of them is not that of the one in the title.
+        known = notice.since is not None and not notice.finding.when
+        after = f" after {_lasted(notice)}" if known else ""
         if restored := notice.finding.restored:
             after = f"{',' if after else ''}{after}{_suffix(notice)}"
             restored = clean(restored, TITLE - len(scope) - len(after))
@@ -167,14 +169,9 @@ def _is(notice: Notice) -> Iterator[str]:
 
 def _was(notice: Notice) -> Iterator[str]:
     """What it was, when, and what it cost."""
-    when = ""
-    if notice.since is not None:
-        until = notice.until or notice.at
-        start, end = (instant(at, now=notice.at) for at in (notice.since, until))
-        if notice.since.astimezone(UTC).date() == until.astimezone(UTC).date():
-            when = f"at {start}" if start == end else f"from {start.removesuffix(' UTC')} to {end}"
-        else:
-            when = f"from {start} to {end}"
+    when = notice.finding.when
+    if not when and notice.since is not None:
+        when = span_text(notice.since, notice.until or notice.at, now=notice.at)
     finding = notice.finding
     was = finding.was or (f"It was: {finding.what}" if finding.what else "")
     said = was or notice.sentence.rstrip(".")

@@ -12,7 +12,8 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 from monitor.domain import ALL, AccountReading, AccountState, Target, TryLater, usd_text
-from monitor.incidents.notices import Inhibitions, passing_notice
+from monitor.incidents.inhibitions import Inhibitions
+from monitor.incidents.notices import passing_notice
 from monitor.incidents.silences import is_silenced
 from monitor.probing.certificate import certificate_end, certificate_host
 from monitor.rules import DEFAULT_RULES, rule_of

@@ -22,7 +22,7 @@ from monitor.domain import (
     Target,
     Verdict,
 )
-from monitor.incidents.notices import Inhibitions
+from monitor.incidents.inhibitions import Inhibitions
 from monitor.incidents.planner import IncidentStep, plan
 from monitor.incidents.silences import abandoned
 from monitor.incidents.state_machine import IncidentChange, ReminderPolicy

@@ -14,7 +14,8 @@ from uuid import UUID
 
 from monitor.domain import ALL, CauseOwner, Finding, Identity, Notice, NoticeStatus, Severity
 from monitor.incidents import digest
-from monitor.incidents.notices import Inhibitions, passing_notice
+from monitor.incidents.inhibitions import Inhibitions
+from monitor.incidents.notices import passing_notice
 from monitor.notifications.slack.render import SlackMessage, render, thread_details, thread_reply
 from monitor.rules import DEFAULT_RULES, Calendar, CalendarRule
 from monitor.rules.calendar import CalendarEntry, CalendarKind

@@ -22,10 +22,12 @@ from monitor.domain import (
     share_text,
 )
 from monitor.identity.model_names.common_name import common_name, named_apart, without_ids
-from monitor.incidents.notices import Inhibitions, passing_notice
+from monitor.incidents.inhibitions import Inhibitions
+from monitor.incidents.notices import passing_notice
 from monitor.incidents.planner import plan
 from monitor.incidents.silences import abandoned
 from monitor.incidents.state_machine import ReminderPolicy
+from monitor.notifications.plain_text import plain_text, title
 from monitor.rules import (
     DEFAULT_RULES,
     DownRule,
@@ -269,6 +271,34 @@ def test_an_end_says_what_it_cost_beyond_the_usual() -> None:
     assert step.notice.status is NoticeStatus.RESOLVED
     assert step.notice.finding.money == "It cost about $0.10 more than usual"
     assert step.notice.finding.what == "Haiku answers"
+
+
+def test_each_part_of_an_end_has_its_own_times() -> None:
+    """An outage that joined an older change of model began when it began."""
+    changed = Finding(what="answers no longer match", was="answers did not match {when}")
+    outage = Finding(what="no answer", was="no answer {when}", restored="answers again")
+    bad = {"model_changed": breach("model_changed", changed), "down": breach("down", outage)}
+    bad["down"] = replace(bad["down"], since=NOON + timedelta(minutes=17))
+    good = [replace(one, state=VerdictState.OK, finding=Finding(), since=None)
+            for one in bad.values()]  # fmt: skip
+    incidents: dict[Any, Any] = {}
+    ends = []
+    for minute, verdicts in ((0, [bad["model_changed"]]), (17, [*bad.values()]), (18, good),
+                             (40, good)):  # fmt: skip
+        now = NOON + timedelta(minutes=minute)
+        for step in plan([*incidents.values()], verdicts, inhibitions=INHIBITIONS,
+                         policy=ReminderPolicy(), now=now):  # fmt: skip
+            if step.incident is not None:
+                incidents[step.incident.key] = replace(step.incident, number=1)
+            if step.notice and step.notice.status is NoticeStatus.RESOLVED:
+                ends.append(step.notice)
+    (end,) = ends
+    assert end.rule == "down"
+    assert end.finding.when == "from 12:17 to 12:18 UTC"
+    assert end.also == ("answers no longer match, from 12:00 to 12:18 UTC",)
+    message = plain_text(end, limit=3_000)
+    assert "No answer from 12:17 to 12:18 UTC." in message
+    assert "after 18 min" not in title(end), "the outage lasted one minute"
 
 
 def test_the_healthy_time_between_two_breaches_costs_nothing() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from monitor.domain import Subject
-from monitor.incidents.notices import Inhibitions
+from monitor.incidents.inhibitions import Inhibitions
 from monitor.rules import DEFAULT_RULES, RULES, Rule, Unit
 from tests.case_tables import each
 from tests.parsed_sources import nodes

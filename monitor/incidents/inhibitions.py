@@ -1,0 +1,86 @@
+"""Which incidents explain which others, and how urgent they are together.
+
+Source: docs/alerts.md
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol
+
+from monitor.domain import ALL, Incident, Severity, Subject
+
+
+class RuleRelations(Protocol):
+    """What grouping needs to know of a rule: its subject, its severity, and what it inhibits."""
+
+    @property
+    def subject(self) -> Subject: ...
+    @property
+    def inhibits(self) -> frozenset[str]: ...
+    @property
+    def prevents(self) -> frozenset[str]: ...
+    @property
+    def severity(self) -> Severity: ...
+    @property
+    def passing(self) -> bool: ...
+    @property
+    def suspects_model(self) -> bool: ...
+
+
+class Inhibitions:
+    """Which incidents explain which others, according to the rules."""
+
+    def __init__(self, rules: Mapping[str, RuleRelations]) -> None:
+        """Raises ValueError if a rule inhibits itself, directly or through other rules."""
+        self._rules = rules
+        self._depth = {name: self._chain(name, ()) for name in rules}
+
+    def _chain(self, name: str, causes: tuple[str, ...]) -> int:
+        """The length of the longest chain of inhibitions that starts at a rule."""
+        if name in causes:
+            raise ValueError(f"rule {name} inhibits itself: {' → '.join((*causes, name))}")
+        if name not in self._rules:
+            return 0
+        inhibited = self._rules[name].inhibits
+        return max((1 + self._chain(other, (*causes, name)) for other in inhibited), default=0)
+
+    def rank(self, incident: Incident) -> tuple[int, bool, datetime]:
+        """Sort key: causes before their symptoms, providers before targets, then by age."""
+        depth = self._depth.get(incident.rule, 0)
+        return -depth, not self._of_provider(incident), incident.opened_at
+
+    def causes(self, cause: Incident, symptom: Incident) -> bool:
+        """Whether one incident explains another on the same target, or as a cause for every target.
+
+        A cause with scope `all` or of a provider applies to every target. An incident with scope
+        `all` is not a symptom of one target: otherwise it would join incidents of unrelated
+        targets.
+        """
+        rule = self._rules.get(cause.rule)
+        near = cause.scope in (symptom.scope, ALL) or self._of_provider(cause)
+        return rule is not None and symptom.rule in rule.inhibits and near
+
+    def prevents(self, cause: Incident, symptom: Incident) -> bool:
+        """Whether the symptom cannot be measured during the cause."""
+        rule = self._rules.get(cause.rule)
+        return rule is not None and symptom.rule in rule.prevents and symptom.value is None
+
+    def severity(self, *rules: str) -> Severity:
+        """The most urgent severity of these rules; `page` for an unknown rule."""
+        known = [self._rules[rule].severity for rule in rules if rule in self._rules]
+        return max(known, key=lambda severity: severity.rank, default=Severity.PAGE)
+
+    def passing(self, incident: Incident) -> bool:
+        """Whether its notices have the status NOTICE: nothing in the service is broken."""
+        rule = self._rules.get(incident.rule)
+        return rule is not None and rule.passing
+
+    def replaces_model(self, cause: Incident, symptom: Incident) -> bool:
+        """Whether a fault at a provider may be the reason that another model answers."""
+        rule = self._rules.get(symptom.rule)
+        suspected = rule is not None and rule.suspects_model
+        return suspected and self._of_provider(cause) and self.causes(cause, symptom)
+
+    def _of_provider(self, incident: Incident) -> bool:
+        rule = self._rules.get(incident.rule)
+        return rule is not None and rule.subject is Subject.PROVIDER
