@@ -40,7 +40,7 @@ def upgrade() -> None:
         sa.Column("first_seen_at", INSTANT, nullable=False, server_default=sa.func.now()),
         sa.Column("seen_at", INSTANT, nullable=False, comment="when it was last read"),
         sa.Column(
-            "told_days",
+            "notified_days",
             sa.Integer(),
             comment="latest notice, in days before ends_at; 0: it had happened; NULL: no notice",
         ),

@@ -15,6 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 from monitor import __version__, identity
+from monitor.cli.manual_probe import manual_probe
 from monitor.cli.output import progress
 from monitor.cli.run import run_async
 from monitor.cli.startup import BAD_INPUT, configuration, private_file, stop
@@ -25,12 +26,10 @@ from monitor.paired_comparison import judge_verdicts
 from monitor.paired_comparison.paired_answers import AnswerPair, ComparedAnswer, separability
 from monitor.pricing.book import PriceBook, price_book
 from monitor.pricing.forecast import projected
-from monitor.probing.client import ProbeClient, exchange
-from monitor.probing.observe import ProbeOccasion
+from monitor.probing.client import ProbeClient
 from monitor.probing.resources import gc_paused
 from monitor.redaction import plain, redact
 from monitor.reports.comparison_page import ComparisonPage, comparison_page, table
-from monitor.worker import probe_round
 
 INTERRUPTED = 130
 JUDGED = 50  # pairs at most: each costs two requests to the judge
@@ -248,32 +247,12 @@ class _Comparison:
     async def _answer(
         self, client: ProbeClient, book: PriceBook, target: Target, query: Query
     ) -> ComparedAnswer:
-        dialect = dialect_of(target)
-        transcript = await exchange(
-            dialect.build_request(query, target),
-            dialect=dialect,
-            target=target,
-            query=query,
-            probe=uuid4(),
-            http=client,
-            raw=False,
+        secrets = self._secrets()
+        transcript, observation = await manual_probe(
+            client, self.settings, book, target, query, secrets=secrets
         )
-        environment, secrets = self.settings.environment, self._secrets()
-        occasion = ProbeOccasion(
-            target=target,
-            query=query,
-            origin="manual",
-            slot=transcript.started_at,
-            region=environment.fly_region,
-            worker="by hand",
-            config_hash=self.settings.config_hash,
-            excerpt_chars=self.settings.file.storage.excerpt_chars,
-            secrets=secrets,
-        )
-        made = await probe_round.interpreted(
-            transcript, occasion, dialect=dialect, book=book, known=None
-        )
-        return ComparedAnswer(made.observation, redact(read(dialect, transcript).text, secrets))
+        text = redact(read(dialect_of(target), transcript).text, secrets)
+        return ComparedAnswer(observation, text)
 
     def _secrets(self) -> Sequence[str]:
         judge = self.judge.headers.values() if self.judge else ()

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from uuid import uuid4
 
 from monitor import __version__, identity
+from monitor.cli.manual_probe import manual_probe
 from monitor.cli.output import ProgressCallback, answer_lines, as_json, progress, show
 from monitor.cli.run import run_async
 from monitor.cli.startup import (
@@ -26,7 +26,6 @@ from monitor.command_name import as_started
 from monitor.config import Settings
 from monitor.dialects import dialect_of, read
 from monitor.domain import (
-    Dialect,
     Observation,
     Outcome,
     Query,
@@ -37,12 +36,10 @@ from monitor.domain import (
 )
 from monitor.pricing.book import price_book
 from monitor.pricing.forecast import projected
-from monitor.probing.client import ProbeClient, exchange
-from monitor.probing.observe import ProbeOccasion
+from monitor.probing.client import ProbeClient
 from monitor.probing.resources import gc_paused
 from monitor.storage import Database, DatabaseUnavailable, SchemaUnknown, observations, schema
 from monitor.transcripts import scrubbed
-from monitor.worker import probe_round
 
 BATCH = 200
 FEW = 20  # probes whose events are kept, to explain an answer without text
@@ -206,19 +203,16 @@ class _Run:
 
     async def _lane(self, wire: ProbeClient, done: ProgressCallback) -> None:
         target = self.load.target
-        dialect = dialect_of(target)
         for nth in self._turns:
-            query = self.load.turn(nth)
-            transcript = await exchange(
-                dialect.build_request(query, target),
-                dialect=dialect,
-                target=target,
-                query=query,
-                probe=uuid4(),
-                http=wire,
+            transcript, observation = await manual_probe(
+                wire,
+                self.settings,
+                self._book,
+                target,
+                self.load.turn(nth),
+                secrets=self.settings.secrets,
                 raw=self._raw,
             )
-            observation = await self._observed(transcript, query, dialect)
             self.seen.append(observation)
             self._keep(transcript)
             if self._raw and len(self._kept) < FEW:
@@ -240,26 +234,6 @@ class _Run:
         yield from answer_lines(self.load.target, answers, secrets)
         hints = ((t.query, hint(t, reply, dialect, secrets)) for t, _, reply in replies)
         yield from dict.fromkeys(f"{query}: {reported}" for query, reported in hints if reported)
-
-    async def _observed(
-        self, transcript: Transcript, query: Query, dialect: Dialect
-    ) -> Observation:
-        environment = self.settings.environment
-        occasion = ProbeOccasion(
-            target=self.load.target,
-            query=query,
-            origin="manual",
-            slot=transcript.started_at,
-            region=environment.fly_region,
-            worker="by hand",
-            config_hash=self.settings.config_hash,
-            excerpt_chars=self.settings.file.storage.excerpt_chars,
-            secrets=self.settings.secrets,
-        )
-        made = await probe_round.interpreted(
-            transcript, occasion, dialect=dialect, book=self._book, known=None
-        )
-        return made.observation
 
 
 async def _ready(database: Database, settings: Settings, url: str) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from monitor.domain import ALL, Finding, Incident, Subject, Verdict, VerdictState
-from monitor.incidents.notices import RuleRelations
+from monitor.incidents.inhibitions import RuleRelations
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 _WEEK: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monitor.paired_comparison.differences import Difference, ShareDifference
+from monitor.paired_comparison.differences import PASSED, Difference, ShareDifference
 from monitor.paired_comparison.judge_verdicts import JudgeSummary
 from monitor.paired_comparison.paired_answers import COST, TTFT
 
@@ -44,7 +44,11 @@ def conclusion(
 
 
 def _shares(held: Sequence[ShareDifference]) -> list[Reason]:
-    words = {"answered": "answers", "complete": "completes its answer"}
+    words = {
+        "answered": "answers",
+        "complete": "completes its answer",
+        PASSED: "passes its checks",
+    }
     shown = [share for share in held if share.shown]
     return [
         Reason(

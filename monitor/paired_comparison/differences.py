@@ -16,6 +16,7 @@ from scipy import stats
 from monitor.paired_comparison.paired_answers import METRICS, AnswerPair, Metric
 
 CONFIDENCE = 0.95
+PASSED = "passed its checks"
 FEWEST = 6  # pairs: with fewer, no interval of the median reaches 95 %
 RESAMPLES = 9_999
 
@@ -112,10 +113,18 @@ def _interval(
 
 
 def shares(pairs: Sequence[AnswerPair]) -> list[ShareDifference]:
-    """Answered at all, and answered without being cut by the token limit."""
+    """Answered at all, not cut by the token limit, and as the query's `expect` demands.
+
+    The last only over pairs in which both answers were checked.
+    """
+    checked = [pair for pair in pairs if None not in (pair.a.passed, pair.b.passed)]
     return [
         _share("answered", [(pair.a.answered, pair.b.answered) for pair in pairs]),
         _share("complete", [(pair.a.complete, pair.b.complete) for pair in pairs]),
+        *(
+            [_share(PASSED, [(bool(p.a.passed), bool(p.b.passed)) for p in checked])]
+            * bool(checked)
+        ),
     ]
 
 

@@ -25,6 +25,11 @@ class ComparedAnswer:
         """Answered, and not cut by the token limit."""
         return self.answered and self.observation.finish is not Finish.LENGTH
 
+    @property
+    def passed(self) -> bool | None:
+        """Whether it met its query's expectations; None: not checked."""
+        return self.observation.check_passed
+
 
 @dataclass(frozen=True, slots=True)
 class AnswerPair:

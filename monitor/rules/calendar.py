@@ -50,7 +50,7 @@ _STEPS = {
 class CalendarEntry:
     """A date ahead. `term` tells dates of the same thing apart, such as of two certificates.
 
-    `told_days`: the last stage that was reported, in days before the date; None: none.
+    `notified_days`: the last stage that was reported, in days before the date; None: none.
     """
 
     kind: CalendarKind
@@ -60,7 +60,7 @@ class CalendarEntry:
     source: str
     term: str
     model: str = ""
-    told_days: int | None = None
+    notified_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +117,8 @@ class CalendarRule(Rule):
             reached = [0] if not entry.kind.announced else [d for d in self.days if left <= d]
             if not reached or (entry.kind.announced and entry.at <= now):
                 continue
-            told, stage = _told(entry, left), min(reached)
-            if told is None or stage < told:
+            notified, stage = _notified(entry, left), min(reached)
+            if notified is None or stage < notified:
                 found.append((entry, stage))
         return found
 
@@ -138,9 +138,9 @@ class CalendarRule(Rule):
             what = f"{head}: {first}" if entries[0].kind.announced else first
         steps = {_STEPS[entry.kind] for entry in entries}
         urgent = any(stage <= _NEAR for _, stage in due)
-        told = "|".join(f"{e.kind} {e.scope} {e.model} {e.term} {stage}" for e, stage in due)
+        notified = "|".join(f"{e.kind} {e.scope} {e.model} {e.term} {stage}" for e, stage in due)
         # A credit that was topped up passes the same stage again, on another day.
-        once = f"{calendar.today(now)} {sha256(told.encode()).hexdigest()[:16]}"
+        once = f"{calendar.today(now)} {sha256(notified.encode()).hexdigest()[:16]}"
         return Verdict(
             rule=self.name,
             scope=ALL,
@@ -178,13 +178,13 @@ def coming_up(entries: Iterable[CalendarEntry], now: datetime, *, within: timede
     return "; ".join(lines[:_DIGEST_SHOWN] + more) or f"nothing in the next {within.days} days"
 
 
-def _told(entry: CalendarEntry, left: int) -> int | None:
+def _notified(entry: CalendarEntry, left: int) -> int | None:
     """The last stage that was reported; None after credit was added."""
-    told = entry.told_days
-    if told is None or entry.kind is not CalendarKind.CREDIT:
-        return told
+    notified = entry.notified_days
+    if notified is None or entry.kind is not CalendarKind.CREDIT:
+        return notified
     # The estimate moves with the spend: only a clear rise is new credit.
-    return None if left > max(told * 3 // 2, told + 3) else told
+    return None if left > max(notified * 3 // 2, notified + 3) else notified
 
 
 def _subject(entry: CalendarEntry) -> str:

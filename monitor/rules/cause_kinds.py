@@ -1,4 +1,4 @@
-"""The causes that are told apart, from `likely_cause.toml`: owners, first steps, errors."""
+"""The causes that are distinguished, from `likely_cause.toml`: owners, first steps, errors."""
 
 import re
 from collections.abc import Mapping

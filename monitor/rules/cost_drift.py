@@ -79,7 +79,7 @@ class _Move(NamedTuple):
     """A query whose latest answers differ from its earlier ones in one figure."""
 
     key: UsageKey
-    nats: float
+    log_odds: float
     now: float
     before: float
     since: int  # the first of these answers, µs
@@ -218,9 +218,9 @@ class CostDriftRule(Rule):
                     rounds.update(history.slot(nth) for nth in positions[-n:])
             for up in (True, False):
                 alike = [move for move in moves if (move.now > move.before) is up]
-                enough = sum(move.nats for move in alike) >= self.evidence
+                enough = sum(move.log_odds for move in alike) >= self.evidence
                 if enough and len(rounds) >= _FEWEST_ROUNDS:
-                    alike.sort(key=lambda move: -move.nats)
+                    alike.sort(key=lambda move: -move.log_odds)
                     return _Change(figure, alike)
         return None
 
@@ -246,12 +246,12 @@ class CostDriftRule(Rule):
             return None
         repeated = _MISSED if figure.is_share else _REPEATED
         worth = history.worth(positions, (figure.column,), repeated=repeated)
-        nats = rarity(beyond[-n:], worth[-n:], before=beyond[:-n], worth_before=worth[:-n])
-        if not nats:
+        log_odds = rarity(beyond[-n:], worth[-n:], before=beyond[:-n], worth_before=worth[:-n])
+        if not log_odds:
             return None
         length = breach_length(reversed(beyond), n)
         now, before = figure.middle(values[-length:]), figure.middle(values[:-length])
-        return _Move(key, nats, now, before, history.at(positions[-length]))
+        return _Move(key, log_odds, now, before, history.at(positions[-length]))
 
     def _breach(
         self,
@@ -302,7 +302,7 @@ class CostDriftRule(Rule):
                 restored="later answers are compared with the new level",
                 extent=f"{model[0].upper()}{model[1:]}",
                 money=cost_change_text(day, usual_day) if day is not None and usual_day else "",
-                certainty=f"{certainty_text(sum(move.nats for move in first.moves))}, compared "
+                certainty=f"{certainty_text(sum(move.log_odds for move in first.moves))}, compared "
                 "with the earlier answers of the last day",
                 usd_a_day=day,
                 usual_usd_a_day=usual_day,

@@ -1,4 +1,4 @@
-"""What failed probes have in common, so that a rejected key can be told from an overload."""
+"""What failed probes have in common: it distinguishes a rejected key from an overload."""
 
 import re
 from collections import Counter

@@ -4,7 +4,7 @@ Each source gives signs: a fact, when it came about, and the cause that it point
 if it is not older than an hour before the incident, and not later than its start. What states why
 requests failed (the provider's status, the service's error) proves a cause; what happened nearby
 (a deployment, a change of configuration) only suggests one. Signs of different causes contradict
-each other, and so does a later reading that shows the opposite: then the cause cannot be told.
+each other, and so does a later reading that shows the opposite: then the cause is not known.
 
 Source: docs/alerts.md#likely-cause
 """

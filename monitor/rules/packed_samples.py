@@ -336,7 +336,7 @@ def _priced_once(sample: Sample) -> bool:
 
 
 def _amount(usd: Decimal | None) -> int | None:
-    """An amount in the unit of stored ones; -1 for none; None if it cannot be told exactly."""
+    """An amount in the unit of stored ones; -1 for none; None if it is not known exactly."""
     if usd is None:
         return _NOTHING
     amount = usd.scaleb(12)

@@ -201,8 +201,8 @@ class RetrievalRule(Rule):
                 needed = self.evidence_other
                 if kind is SourceLoss.NONE:
                     needed, proofs = self._evidence_of_none(series, proofs, n)
-                if len(rounds) >= max(least, 2) and sum(p.nats for p in proofs) >= needed:
-                    proofs.sort(key=lambda proof: -proof.nats)
+                if len(rounds) >= max(least, 2) and sum(p.log_odds for p in proofs) >= needed:
+                    proofs.sort(key=lambda proof: -proof.log_odds)
                     found.append(ProvenLoss(kind, proofs))
                     break
         return without_repetition(found)
@@ -229,7 +229,7 @@ class RetrievalRule(Rule):
         of = sum(total for _, total in counted.values())
         judged = [
             proof._replace(
-                nats=min(
+                log_odds=min(
                     proof.of * divergence(proof.hits / proof.of, (zeros + 0.5) / (total + _RARE))
                     for zeros, total in (counted.get(proof.query, (0, 0)), (empty, of))
                 )
@@ -272,13 +272,13 @@ class RetrievalRule(Rule):
         if not hits[-1] or 4 * sum(hits) < 3 * n:
             return None
         repeated = 1.0 if kind is SourceLoss.NONE else _REPEATED
-        nats = rarity(
+        log_odds = rarity(
             hits,
             history.worth(latest, range(3), repeated=repeated),
             before=[values[nth] <= limit for nth in earlier],
             worth_before=history.worth(earlier, range(3), repeated=repeated),
         )
-        if not nats:
+        if not log_odds:
             return None
         length = breach_length((values[nth] <= limit for nth in reversed(known)), n)
         bad = [nth for nth in known[-length:] if values[nth] <= limit]
@@ -286,7 +286,7 @@ class RetrievalRule(Rule):
             query,
             sum(hits),
             n,
-            nats,
+            log_odds,
             history.at(bad[0]),
             frozenset(history.slot(nth) for nth, hit in zip(latest, hits, strict=True) if hit),
             compared(kind, history.of(kind.column, bad), history.of(kind.column, earlier)),
@@ -347,7 +347,7 @@ class RetrievalRule(Rule):
                     facts.setdefault(f"Query {proof.query}", f"{loss.kind.words}: {proof.text}")
         shown = [s.id for s in window.samples if s.at >= begun and s.query in queries]
         also = ", ".join(loss.kind.words for loss in losses[1:])
-        nats = sum(proof.nats for proof in worst.proofs)
+        log_odds = sum(proof.log_odds for proof in worst.proofs)
         return replace(
             self._verdict(
                 window.scope,
@@ -365,7 +365,7 @@ class RetrievalRule(Rule):
                 was=f"{worst.kind.words} for {names} {{when}} ({example})",
                 restored="queries bring their usual sources again",
                 extent=f"{hits} of the last {of} answers",
-                certainty=f"{certainty_text(nats)}, compared with the answers of the last day",
+                certainty=f"{certainty_text(log_odds)}, compared with the answers of the last day",
             ),
         )
 

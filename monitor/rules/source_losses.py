@@ -25,7 +25,7 @@ class LossProof(NamedTuple):
     query: str
     hits: int
     of: int
-    nats: float
+    log_odds: float
     since: int  # the first of these answers, µs
     rounds: frozenset[int]
     text: str  # "2 sources, usually 5"

@@ -36,7 +36,7 @@ calendar_entries = Table(
     Column("first_seen_at", INSTANT, nullable=False, server_default=func.now()),
     Column("seen_at", INSTANT, nullable=False, comment="when it was last read"),
     Column(
-        "told_days",
+        "notified_days",
         Integer,
         comment="latest notice, in days before ends_at; 0: it had happened; NULL: no notice",
     ),
@@ -122,7 +122,7 @@ async def entries(connection: AsyncConnection) -> Sequence[CalendarEntry]:
             source=row.source,
             term=row.term,
             model=row.model,
-            told_days=row.told_days,
+            notified_days=row.notified_days,
         )
         for row in rows
     ]
@@ -143,5 +143,5 @@ async def tell(connection: AsyncConnection, entry: CalendarEntry, *, days: int) 
     await connection.execute(
         update(calendar_entries)
         .where(tuple_(_ROW.kind, _ROW.scope, _ROW.model, _ROW.term) == key)
-        .values(told_days=days)
+        .values(notified_days=days)
     )

@@ -17,7 +17,9 @@ from tests.e2e.worker_process import rows
 from tests.example_data import LLAMA, observation
 from tests.scripted_server import LAST, head, scripted_server
 
-DATES = "SELECT kind, scope, round(days_left)::int, told_days FROM report.calendar ORDER BY ends_at"
+DATES = (
+    "SELECT kind, scope, round(days_left)::int, notified_days FROM report.calendar ORDER BY ends_at"
+)
 TOLD = "SELECT notice->>'sentence' FROM outbox ORDER BY sequence"
 KEY = {"OPENROUTER_API_KEY": "sk-or-canary"}
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -163,7 +165,7 @@ async def test_one_worker_keeps_the_calendar(
     assert rows(database_url, DATES) == []
 
 
-MODELS = "SELECT kind, model, told_days FROM report.calendar ORDER BY ends_at"
+MODELS = "SELECT kind, model, notified_days FROM report.calendar ORDER BY ends_at"
 AGED = (
     "UPDATE model_listings SET at = at - interval '25 h', "
     "checked_at = checked_at - interval '25 h' RETURNING 1"

@@ -177,3 +177,18 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_sent(tmp_path: Pa
             assert ended.status == 2, arguments
             assert wanted in ended.err
         assert not asked
+
+
+def test_expectations_of_a_query_are_compared(tmp_path: Path) -> None:
+    models = Models()
+    with served(models) as (url, _):
+        more = 'expect = { contains = ["hello"] }'  # of the last query
+        ended = compared(
+            tmp_path, url, QUICK, SLOW, "--target", "rag", "--count", "8", "--query", "visa",
+            "--json", more=more,
+        )  # fmt: skip
+    result = json.loads(ended.out)
+    passed = next(one for one in result["shares"] if one["name"] == "passed its checks")
+    assert (passed["pairs"], passed["a"], passed["b"]) == (8, 8, 0)
+    assert passed["p"] < 0.01
+    assert "passes its checks in 0 of 8 instead of 8" in result["conclusion"]

@@ -47,7 +47,7 @@ def entry(left: timedelta = 3 * DAY, kind: CalendarKind = CalendarKind.KEY, **ch
     ],
 )
 def test_each_stage_is_due_once(left: timedelta, told: int | None, stage: int | None) -> None:
-    calendar = Calendar(entries=[entry(left, told_days=told)])
+    calendar = Calendar(entries=[entry(left, notified_days=told)])
     assert [days for _, days in RULE.due(calendar, NOON)] == ([] if stage is None else [stage])
     expected = VerdictState.OK if stage is None else VerdictState.NOTICE
     assert RULE.judge(calendar, None, NOON).state is expected
@@ -57,7 +57,7 @@ def test_hour_by_hour_there_are_four_notices_a_date() -> None:
     ends, told, stages = entry(40 * DAY), None, []
     for hour in range(41 * 24):
         for _, days in RULE.due(
-            Calendar(entries=[replace(ends, told_days=told)]), NOON + hour * HOUR
+            Calendar(entries=[replace(ends, notified_days=told)]), NOON + hour * HOUR
         ):
             stages.append(days)
             told = days
@@ -77,7 +77,7 @@ def test_hour_by_hour_there_are_four_notices_a_date() -> None:
 def test_added_credit_begins_the_stages_again_and_a_change_of_rate_does_not(
     told: int, left: timedelta, stage: int | None
 ) -> None:
-    credit = entry(left, CalendarKind.CREDIT, told_days=told)
+    credit = entry(left, CalendarKind.CREDIT, notified_days=told)
     due = RULE.due(Calendar(entries=[credit]), NOON)
     assert [days for _, days in due] == ([] if stage is None else [stage])
 
@@ -146,7 +146,7 @@ def test_what_has_changed_is_reported_at_once_and_once() -> None:
     assert verdict.finding.what == "Llama 4 Scout at openrouter: the list price changed"
     assert verdict.finding.extent == "Input $0.08 → $0.10"
     assert verdict.since == price.at
-    told = replace(price, told_days=0)
+    told = replace(price, notified_days=0)
     assert RULE.judge(Calendar(entries=[told]), None, NOON).state is VerdictState.OK
 
 

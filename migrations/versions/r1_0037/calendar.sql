@@ -2,7 +2,7 @@
 CREATE VIEW report.calendar AS
 SELECT
     c.ends_at, extract(epoch FROM c.ends_at - now())::double precision / 86400 AS days_left, c.kind, c.scope,
-    nullif(c.model, '') AS model, c.what, c.source, c.first_seen_at, c.seen_at, c.told_days
+    nullif(c.model, '') AS model, c.what, c.source, c.first_seen_at, c.seen_at, c.notified_days
 FROM calendar_entries AS c
 WHERE c.gone_at IS NULL AND c.ends_at > now() - interval '7 days';
 
@@ -16,4 +16,4 @@ COMMENT ON COLUMN report.calendar.what IS 'What happens then, in words';
 COMMENT ON COLUMN report.calendar.source IS 'Where it was read';
 COMMENT ON COLUMN report.calendar.first_seen_at IS 'When it was first read, UTC';
 COMMENT ON COLUMN report.calendar.seen_at IS 'When it was last read, UTC';
-COMMENT ON COLUMN report.calendar.told_days IS 'Latest notice, in days before ends_at; 0: after a change; NULL: no notice yet';
+COMMENT ON COLUMN report.calendar.notified_days IS 'Latest notice, in days before ends_at; 0: after a change; NULL: no notice yet';
