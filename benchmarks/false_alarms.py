@@ -126,6 +126,8 @@ def delay(setting: Setting, draw: Random, *, share: float, known: bool) -> int:
 
 
 def main() -> None:
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     directory, seconds = Path(sys.argv[1]), float(sys.argv[2])
     draw, began = Random(2026), time.process_time()
     probes, alarms = 0, Counter[str]()

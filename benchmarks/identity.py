@@ -87,6 +87,8 @@ def _prediction(profile: StyleProfile | None, stream: list[AnswerText]) -> dict[
 
 
 def main() -> None:
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
     for prediction in predictions(Path(sys.argv[1])):
         print(json.dumps(prediction))
 

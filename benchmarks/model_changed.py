@@ -84,6 +84,8 @@ def shown(name: str, found: Sequence[int]) -> tuple[float, int]:
 
 
 def main() -> None:
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     directory, seconds = Path(sys.argv[1]), float(sys.argv[2])
     draw, began = Random(2026), time.process_time()
     probes = opened = 0
