@@ -3,7 +3,7 @@
 A day is read once, an hour at a time, and then grows by the rows that any worker stores. Slices of
 five minutes stay open for a quarter of an hour and are read again when a row of them arrives. After
 a row of an earlier slice the day is summed again, as often as its cost allows.
-Source: docs/adr/0022-incremental-evaluation.md
+Source: docs/adr/0025-incremental-evaluation.md
 """
 
 import asyncio

@@ -3,7 +3,7 @@
 A window is read whole once and then grows by new rows, whichever worker stored them. It is read
 whole again after a row came late, was derived again or restored, after the target's configuration
 changed, and every few hours in any case. So it always judges as one that was just read.
-Source: docs/adr/0022-incremental-evaluation.md
+Source: docs/adr/0025-incremental-evaluation.md
 """
 
 import logging

@@ -48,3 +48,12 @@ def test_every_file_that_contributing_names_exists() -> None:
     assert len(real) > 20
     assert not sorted(path for path in real if not (ROOT / path).exists())
     assert page.count("\n### ") == page.count("\nGuided by: ") == 5
+
+
+def test_each_decision_has_a_number_of_its_own() -> None:
+    papers = sorted((ROOT / "docs" / "adr").glob("*.md"))
+    numbers = [int(path.name[:4]) for path in papers]
+    assert numbers == [*range(1, len(papers) + 1)]
+    for number, path in zip(numbers, papers, strict=True):
+        title = path.read_text(encoding="utf-8").partition("\n")[0]
+        assert title.startswith(f"# {number}. "), path.name
