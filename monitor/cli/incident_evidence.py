@@ -48,7 +48,7 @@ def evidence(
     """Figures of each query, an answer now and before, the query to run, the ids of rows."""
     for item in figures:
         yield plain(f"query {item.query} of {item.target}: {', '.join(_said(item))}", _LINE)
-    for label, said in (answers.facts if answers else {}).items():
+    for label, said in (answers.facts(in_breach=incident.in_breach) if answers else {}).items():
         yield plain(f"{label}: {said}", _LINE)
     if shown := evidence_sql(
         incident.rule, incident.scope, since=incident.began_at, until=incident.resolved_at or now

@@ -145,7 +145,8 @@ class Finding:
     # What it was, for its end, with `{when}` and, of a latency or a share, `{peak}` in it:
     # "slow {when}: {peak} to first token, limit 1.2 s".
     was: str = ""
-    when: str = ""  # of an end with several parts: the times of this one, if the others differ
+    when: str = ""  # of an end with several parts or breaches: its times
+    breaches: int = 1  # of an end: how often it was in breach
     restored: str = ""  # what is true again at its end: "fast enough again"
     # The words around its start, which is `{since}`, before the extent: "slow since {since}: ".
     # Empty: the start stands behind the extent.
@@ -332,6 +333,11 @@ class Notice:
     recovering: str = ""  # open, but not in breach now: how it is meanwhile, in one sentence
     also: tuple[str, ...] = ()  # what else is wrong under the same number, most important first
     consequences: bool = False  # all of `also` likely follows from what the notice is about
+    # Why the message reports what it is about: `new` under this number, `again` in breach, or
+    # `grew`; empty: it continues.
+    news: str = ""
+    # What is true again of parts that are over while the rest continues: "answers again".
+    restored: str = ""
     # An answer to a person: it belongs below the incident's message, where the channel has threads.
     in_thread: bool = False
     # Ids of people who stand in the sentence as `@ID`, for the channel to show their names.

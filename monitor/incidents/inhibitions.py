@@ -81,6 +81,12 @@ class Inhibitions:
         suspected = rule is not None and rule.suspects_model
         return suspected and self._of_provider(cause) and self.causes(cause, symptom)
 
+    def names_model(self, cause: Incident, symptom: Incident) -> bool:
+        """Whether both are about the model that answers, and the cause knows more of it."""
+        rules = [self._rules.get(one.rule) for one in (cause, symptom)]
+        both = all(rule is not None and rule.suspects_model for rule in rules)
+        return both and self.causes(cause, symptom)
+
     def _of_provider(self, incident: Incident) -> bool:
         rule = self._rules.get(incident.rule)
         return rule is not None and rule.subject is Subject.PROVIDER

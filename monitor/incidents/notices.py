@@ -1,15 +1,13 @@
-"""Groups of incidents with one cause, and the notices about them.
-
-A group has a primary incident, whose number and message it uses, and the incidents that are part of
-it. Each incident keeps its own row, so that its duration is known.
+"""The notices about groups of incidents and about single verdicts.
 
 Source: docs/alerts.md
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from types import MappingProxyType
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from monitor.domain import (
@@ -24,96 +22,17 @@ from monitor.domain import (
     rounded_usd_text,
     span_text,
 )
+from monitor.incidents.incident_groups import IncidentGroup, Key
 from monitor.incidents.inhibitions import Inhibitions
-
-Key = tuple[str, str]  # rule and scope
+from monitor.redaction import plain
 
 _CHECK_MODEL = "then check that the expected model answers again."
 _WAIT = "Nothing now. The incident ends by itself if this lasts."
+_BREACHES = 2  # of an incident, each stated with its times
+_RESTORED = 60  # characters of what ended, in a title
 
-
-@dataclass(frozen=True, slots=True)
-class IncidentGroup:
-    """A primary incident and its parts: open, or resolved but not yet reported as resolved."""
-
-    primary: Incident
-    parts: tuple[Incident, ...]
-    inhibitions: Inhibitions
-
-    @property
-    def members(self) -> tuple[Incident, ...]:
-        return self.primary, *self.parts
-
-    @property
-    def number(self) -> int | None:
-        """The number in its messages; None until the database assigns one."""
-        return self.primary.announced_as or self.primary.number
-
-    @property
-    def headline(self) -> Incident:
-        """The incident that the message describes: deepest cause in breach, else one still open."""
-        live = [member for member in self.members if member.in_breach]
-        still = live or [member for member in self.members if member.open]
-        return min(still or self.members, key=self.inhibitions.rank)
-
-    @property
-    def ranked(self) -> list[Incident]:
-        """The members, causes first."""
-        return sorted(self.members, key=self.inhibitions.rank)
-
-    @property
-    def over(self) -> bool:
-        return not any(member.open for member in self.members)
-
-
-def incident_groups(
-    incidents: Mapping[Key, Incident], inhibitions: Inhibitions
-) -> list[IncidentGroup]:
-    """All groups that the channel shows as open."""
-    believed = [i for i in incidents.values() if i.told is NoticeStatus.FIRING]
-    leaders = [i for i in believed if i.part_of is None]
-    return [
-        IncidentGroup(
-            primary,
-            tuple(sorted((i for i in believed if i.part_of == primary.key), key=inhibitions.rank)),
-            inhibitions,
-        )
-        for primary in leaders
-    ]
-
-
-def adds_nothing(incident: Incident, group: IncidentGroup) -> bool:
-    """Whether the incident adds nothing new, such as an unmeasurable TTFT during an outage."""
-    prevents = group.inhibitions.prevents
-    return any(member.in_breach and prevents(member, incident) for member in group.members)
-
-
-def group_of(
-    incident: Incident,
-    notified: Iterable[IncidentGroup],
-    inhibitions: Inhibitions,
-    *,
-    stale: Collection[Key] = (),
-) -> IncidentGroup | None:
-    """The oldest group with a cause or a symptom of this incident.
-
-    A `stale` incident is related to nothing, because it may be over. Incidents that were announced
-    under one number stay together, because people know them by that number.
-    """
-    number, causes = incident.announced_as or incident.number, inhibitions.causes
-    related = [
-        group
-        for group in notified
-        if (number is not None and number == group.number)
-        or any(
-            i.open and i.key not in stale and (causes(i, incident) or causes(incident, i))
-            for i in group.members
-        )
-    ]
-    return min(related, key=lambda group: group.primary.opened_at, default=None)
-
-
-# The text of notices about groups and about single verdicts.
+NEW, AGAIN, GREW = "new", "again", "grew"  # why a message reports a member
+News = Mapping[Key, str]  # the members that a message is sent for, and why
 
 
 def group_notice(
@@ -122,7 +41,7 @@ def group_notice(
     *,
     now: datetime,
     quiet: bool = False,
-    news: Collection[Key] = (),
+    news: News = MappingProxyType({}),
     ended: Collection[Key] = (),
 ) -> Notice:
     """One message for the whole group, under its announced number.
@@ -133,6 +52,7 @@ def group_notice(
     """
     face, over = group.headline, status is NoticeStatus.RESOLVED
     worse = status is NoticeStatus.STILL_FIRING and bool(news)
+    new = news if worse else {}
     facts, finding, recovering = dict(face.facts), face.finding, ""
     if face.reopenings:
         facts["Reopened"] = "once" if face.reopenings == 1 else f"{face.reopenings} times"
@@ -144,29 +64,25 @@ def group_notice(
         finding = replace(finding, first_step=step)
     for member in group.members:
         if member is not face:
-            facts[_label(member, face)] = _fact(member, now)
+            facts[_label(member, face)] = _fact(group, member, now)
     passing = group.inhibitions.passing(face)
-    began_at = min(member.began_at for member in group.members)
-    until = max((m.resolved_at for m in group.members if m.resolved_at), default=None)
+    breaches = group.breaches(face, now)
     if over:
-        own = _span(face, now)
-        when = "" if all(_span(member, now) == own for member in group.members) else own
-        finding = replace(finding, money=_surplus(face), when=when)
+        when = _when(breaches, now) if group.parts or len(breaches) > 1 else ""
+        finding = replace(finding, money=_surplus(group, face), when=when, breaches=len(breaches))
     return Notice(
         id=_id(group, status, quiet=quiet),
         status=NoticeStatus.NOTICE if passing else status,
         rule=face.rule,
         scope=face.scope,
-        sentence=_end(group, lasting((until or now) - began_at))
-        if over
-        else _now(group, news if worse else (), ended),
+        sentence=_end(group, now) if over else _now(group, new, ended, now),
         at=now,
         number=None if passing else group.number,
         value=face.value,
         limit=face.limit,
         peak=face.peak,
-        since=began_at if over else face.breach_since,
-        until=until if over else None,
+        since=breaches[0][0] if over else face.breach_since,
+        until=breaches[-1][1] if over else None,
         facts=facts,
         rows=face.rows,
         quiet=quiet,
@@ -174,8 +90,10 @@ def group_notice(
         severity=group.inhibitions.severity(*(member.rule for member in group.members)),
         finding=finding,
         recovering=recovering,
-        also=tuple(_also(group, face, now, news=news if worse else (), over=over, ended=ended)),
+        also=tuple(_also(group, face, now, news=new, over=over, ended=ended)),
         consequences=not over and _explains_all(group, face, ended),
+        news=new.get(face.key, ""),
+        restored="" if over else _restored(group, ended, now),
     )
 
 
@@ -217,8 +135,21 @@ def _explains_a_model(group: IncidentGroup, face: Incident) -> bool:
 def _explains_all(group: IncidentGroup, face: Incident, ended: Collection[Key]) -> bool:
     """Whether all other members are in breach, and the headline explains them."""
     causes = group.inhibitions.causes
-    others = [m for m in group.members if m is not face and (m.in_breach or m.key in ended)]
-    return bool(others) and all(m.key not in ended and causes(face, m) for m in others)
+    others = [m for m in group.members if m is not face and (m.open or m.key in ended)]
+    return bool(others) and all(
+        m.in_breach and causes(face, m) and not group.independent(face, m) for m in others
+    )
+
+
+def _restored(group: IncidentGroup, ended: Collection[Key], now: datetime) -> str:
+    """What is true again of the parts that are over, for the title."""
+    over = [member for member in group.ranked if member.key in ended]
+    said = (
+        f"{member.finding.restored} after {_lasted_text(group.breaches(member, now))}"
+        for member in over
+        if member.finding.restored
+    )
+    return plain("; ".join(said), _RESTORED)
 
 
 def _also(
@@ -226,23 +157,32 @@ def _also(
     face: Incident,
     now: datetime,
     *,
-    news: Collection[Key],
+    news: News,
     over: bool,
     ended: Collection[Key],
 ) -> Iterator[str]:
-    """What is over, what else is wrong (new first), and what else was wrong."""
+    """What is over, what else is wrong (new first) or recovers, and what else was wrong."""
     others = [member for member in group.ranked if member is not face]
-    yield from (_part_over(member, face) for member in others if member.key in ended and not over)
+    if not over:
+        yield from (
+            _part_over(group, member, face, now).rstrip(".")
+            for member in others
+            if member.key in ended
+        )
     for member in sorted(others, key=lambda member: member.key not in news):
         scope = "" if member.scope in (face.scope, ALL) else f"{member.scope}: "
         what = member.finding.what or member.because.rstrip(".")
         if over:
-            yield f"{scope}{what}, {_span(member, now)}"
+            yield f"{scope}{what}, {_when(group.breaches(member, now), now)}"
         elif member.in_breach:
-            yield f"{scope}{what}" + (" (new)" if member.key in news else "")
+            since = instant(member.breach_since, now=now)
+            older = f", since {since}" if group.independent(face, member) else ""
+            yield f"{scope}{what}{older}" + (" (new)" if member.key in news else "")
+        elif member.open:
+            yield f"{_label(member, face)}: {member.current_reason.rstrip('.')}"
 
 
-def _surplus(face: Incident) -> str:
+def _surplus(group: IncidentGroup, face: Incident) -> str:
     """The additional cost of the breach, if its daily cost before and during it is known.
 
     Only the time in breach counts, not the time between breaches or the recovery.
@@ -250,8 +190,8 @@ def _surplus(face: Incident) -> str:
     now, usual = face.finding.usd_a_day, face.finding.usual_usd_a_day
     if now is None or usual is None or now <= usual:
         return ""
-    began_at = face.breach_since if face.earlier_breaches else face.began_at
-    breaches = (*face.earlier_breaches, (began_at, face.last_breach_at))
+    *earlier, (began_at, _) = group.breaches(face, face.last_breach_at)
+    breaches = (*earlier, (began_at, face.last_breach_at))
     lasted = sum((max(end - start, timedelta(0)) for start, end in breaches), timedelta(0))
     if not lasted:
         return ""
@@ -259,25 +199,30 @@ def _surplus(face: Incident) -> str:
     return f"It cost about {rounded_usd_text((now - usual) * days)} more than usual"
 
 
-def _end(group: IncidentGroup, lasted: str) -> str:
+def _end(group: IncidentGroup, now: datetime) -> str:
     """How long the incident lasted; with several parts, the duration and reason of each."""
     if not group.parts:
+        lasted = _lasted_text(group.breaches(group.primary, now))
         return f"Over after {lasted}. {group.primary.ended or ''}".strip()
-    members = group.ranked
+    times = {member.key: group.breaches(member, now) for member in group.members}
+    start = min(breaches[0][0] for breaches in times.values())
+    end = max(breaches[-1][1] for breaches in times.values())
     parts = (
-        f"{_label(member, group.headline)} {lasting(_lasted(member))}"
+        f"{_label(member, group.headline)} {_lasted_text(times[member.key])}"
         + (f": {member.ended.rstrip('.')}" if member.ended else "")
-        for member in members
+        for member in group.ranked
     )
-    return f"Over after {lasted}. {'; '.join(parts)}."
+    return f"Over after {lasting(end - start)}. {'; '.join(parts)}."
 
 
-def _now(group: IncidentGroup, news: Collection[Key], ended: Collection[Key]) -> str:
+def _now(group: IncidentGroup, news: News, ended: Collection[Key], now: datetime) -> str:
     """What is over, the headline's reason, then what is new and what is recovering."""
     face = group.headline
     came_back = face.key in news and face.reopenings
-    reported = [_part_over(member, face) for member in group.ranked if member.key in ended]
-    begin = "Occurred again: " if came_back else "Still open: " if reported else ""
+    reported = [_part_over(group, i, face, now) for i in group.ranked if i.key in ended]
+    begin = "Occurred again: " if came_back else ""
+    if reported and not came_back:
+        begin = "New: " if news.get(face.key) == NEW else "Still open: "
     reported.append(begin + face.current_reason)
     if not face.in_breach:
         reported.append(_not_sure(face))
@@ -291,8 +236,9 @@ def _now(group: IncidentGroup, news: Collection[Key], ended: Collection[Key]) ->
     return " ".join(reported)
 
 
-def _part_over(member: Incident, face: Incident) -> str:
-    over = f"{_label(member, face)} is over after {lasting(_lasted(member))}"
+def _part_over(group: IncidentGroup, member: Incident, face: Incident, now: datetime) -> str:
+    lasted = _lasted_text(group.breaches(member, now))
+    over = f"{_label(member, face)} is over after {lasted}"
     return f"{over}: {member.ended}" if member.ended else f"{over}."
 
 
@@ -301,7 +247,7 @@ def _label(member: Incident, face: Incident) -> str:
     return " · ".join(part for part in (member.rule, scope, member.query) if part)
 
 
-def _fact(member: Incident, now: datetime) -> str:
+def _fact(group: IncidentGroup, member: Incident, now: datetime) -> str:
     if member.resolved_at is None:
         since = member.breach_since
         if not member.in_breach:
@@ -309,18 +255,24 @@ def _fact(member: Incident, now: datetime) -> str:
                 f"{member.current_reason} Breach from {instant(since, now=now)}: {member.because}"
             )
         return f"{member.because} Since {instant(since, now=now)}, {lasting(now - since)}."
-    start, end = instant(member.began_at, now=now), instant(member.resolved_at, now=now)
-    span = lasting(_lasted(member))
+    breaches = group.breaches(member, now)
+    start, end = (instant(at, now=now) for at in (breaches[0][0], breaches[-1][1]))
+    span = _lasted_text(breaches)
     return f"Over after {span}, {start} to {end}. {member.ended or ''}".strip()
 
 
-def _span(member: Incident, now: datetime) -> str:
-    return span_text(member.began_at, member.resolved_at or now, now=now)
+def _when(breaches: Sequence[tuple[datetime, datetime]], now: datetime) -> str:
+    """The times of breaches; of many, their number and the whole time."""
+    if len(breaches) > _BREACHES:
+        whole = span_text(breaches[0][0], breaches[-1][1], now=now)
+        return f"{len(breaches)} times {whole}"
+    return " and ".join(span_text(start, end, now=now) for start, end in breaches)
 
 
-def _lasted(member: Incident) -> timedelta:
-    """The time from the first bad row to the end."""
-    return (member.resolved_at or member.last_breach_at) - member.began_at
+def _lasted_text(breaches: Sequence[tuple[datetime, datetime]]) -> str:
+    """`20 min`, or `2 breaches in 40 min`: the time from the first bad row to the end."""
+    lasted = lasting(breaches[-1][1] - breaches[0][0])
+    return lasted if len(breaches) == 1 else f"{len(breaches)} breaches in {lasted}"
 
 
 def _id(group: IncidentGroup, status: NoticeStatus, *, quiet: bool) -> UUID:

@@ -10,18 +10,18 @@ never reported and is over by then is not reported.
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from monitor.domain import Incident, Notice, NoticeStatus, Verdict, VerdictState, incident_key
-from monitor.incidents.inhibitions import Inhibitions
-from monitor.incidents.notices import (
+from monitor.incidents.incident_groups import (
     IncidentGroup,
     Key,
     adds_nothing,
-    group_notice,
     group_of,
     incident_groups,
-    passing_notice,
 )
+from monitor.incidents.inhibitions import Inhibitions
+from monitor.incidents.notices import AGAIN, GREW, NEW, News, group_notice, passing_notice
 from monitor.incidents.silences import Silence, is_silenced
 from monitor.incidents.state_machine import IncidentChange, ReminderPolicy, advance
 
@@ -138,7 +138,7 @@ class _Draft:
     def regroup(self, group: IncidentGroup) -> None:
         """Plan one notice for what the channel does not yet know about a group."""
         primary = group.primary
-        news = tuple(i.key for i in group.members if self.is_news(i, primary))
+        news = {i.key: why for i in group.members if (why := self.news(i, primary))}
         if not self.may_notify(primary):
             self.leave_for_later(group)
         elif group.over:
@@ -177,12 +177,18 @@ class _Draft:
     def due(self, group: IncidentGroup) -> datetime:
         """When a group is reported again: sooner if a part is over and the rest is not.
 
-        Symptoms end a little later than their cause, and one message covers both. Incidents that
-        end with their day are not waited for and get no reminder, nor do acknowledged ones.
+        Symptoms end a little later than their cause, and one message covers both. What began well
+        before the part that is over is no symptom of it, and is not waited for. Nor are incidents
+        that end with their day; they get no reminder, nor do acknowledged ones.
         """
         primary, policy = group.primary, self.policy
-        lasts = all(member.once for member in group.members if member.open)
-        ends = [i.resolved_at for i in self.ended(group) if i.resolved_at is not None]
+        ended = self.ended(group)
+        lasts = all(
+            member.once or all(group.independent(one, member) for one in ended)
+            for member in group.members
+            if member.open
+        )
+        ends = [i.resolved_at for i in ended if i.resolved_at is not None]
         if ends:
             return min(ends) if lasts else min(ends) + policy.lingering
         if group.headline.once or primary.acknowledged_at is not None:
@@ -199,12 +205,19 @@ class _Draft:
         before = self.before.get(incident.key)
         return before is not None and incident.open and incident.once != before.once
 
-    def is_news(self, incident: Incident, primary: Incident) -> bool:
-        """Whether it is new to the channel, or grew or returned since the last audible message."""
+    def news(self, incident: Incident, primary: Incident) -> str:
+        """Why it is news: new to the channel, or it returned or grew since the last message.
+
+        Empty if it is none. The last message is the last audible one.
+        """
         returned_at = incident.reopened_at if incident.open else None
-        returned = returned_at is not None and returned_at > primary.last_told_at
-        relapsed = self.relapsed(incident, primary)
-        return incident.key in self.joined or self.grew(incident) or returned or relapsed
+        if returned_at is not None and returned_at > primary.last_told_at:
+            return AGAIN
+        if incident.key in self.joined:
+            return AGAIN if incident.reopenings else NEW
+        if self.relapsed(incident, primary):
+            return AGAIN
+        return GREW if self.grew(incident) else ""
 
     def relapsed(self, incident: Incident, primary: Incident) -> bool:
         """Whether it is in breach again after a message reported its recovery."""
@@ -232,7 +245,7 @@ class _Draft:
         status: NoticeStatus,
         *,
         quiet: bool = False,
-        news: tuple[Key, ...] = (),
+        news: News = MappingProxyType({}),
     ) -> None:
         key, ended = group.primary.key, () if quiet else tuple(i.key for i in self.ended(group))
         self.notices[key] = group_notice(

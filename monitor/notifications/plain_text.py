@@ -114,9 +114,7 @@ def title(notice: Notice, clean: Clean = cleaned) -> str:
     """Scope, problem in words, and number; at most `TITLE` characters."""
     scope = "" if notice.scope == ALL else f"{clean(notice.scope, _NAME)}: "
     if not ongoing(notice):
-        # With several parts, the time of all of them is not that of the one in the title.
-        known = notice.since is not None and not notice.finding.when
-        after = f" after {_lasted(notice)}" if known else ""
+        after = "" if notice.since is None else f" after {_lasted(notice)}"
         if restored := notice.finding.restored:
             after = f"{',' if after else ''}{after}{_suffix(notice)}"
             restored = clean(restored, TITLE - len(scope) - len(after))
@@ -125,6 +123,10 @@ def title(notice: Notice, clean: Clean = cleaned) -> str:
         return f"{whose}resolved{after}{_suffix(notice)}"
     suffix = _suffix(notice)
     what = notice.finding.what or notice.sentence.rstrip(".")
+    if notice.restored:
+        began = notice.news in ("new", "again")
+        rest = "open" if notice.recovering else "now" if began else "still"
+        what = f"{notice.restored}; {rest}: {what}"
     what = clean(what, TITLE - len(scope) - len(suffix))
     return f"{scope}{what if scope else _upper(what)}{suffix}"
 
@@ -133,7 +135,13 @@ def _suffix(notice: Notice) -> str:
     number = "" if notice.number is None else f" · #{notice.number}"
     if notice.recovering and ongoing(notice):
         return f"{number}, recovering"
-    return number + (", still firing" if notice.status is NoticeStatus.STILL_FIRING else "")
+    if notice.status is not NoticeStatus.STILL_FIRING:
+        return number
+    if notice.news == "new" and number:
+        return f" · new in #{notice.number}"
+    if notice.news == "again":
+        return f"{number}, again"
+    return number if notice.restored else f"{number}, still firing"
 
 
 def summary(notice: Notice, clean: Clean = cleaned) -> Iterator[str]:
@@ -315,8 +323,9 @@ def left_out(notice: Notice, shown: int) -> str | None:
 
 
 def _lasted(notice: Notice) -> str:
-    end = notice.until or notice.at
-    return lasting(end - (notice.since or end))
+    end, count = notice.until or notice.at, notice.finding.breaches
+    lasted = lasting(end - (notice.since or end))
+    return lasted if count == 1 else f"{count} breaches in {lasted}"
 
 
 def _sentence(text: str) -> str:

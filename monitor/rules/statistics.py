@@ -169,6 +169,9 @@ class ShareLimits:
             if n >= self.answers_to_resolve and hits <= most * n:
                 before = answers.hits(fresh) - hits
                 rate = self._breach_rate(latest_incident, hits=before, of=fresh - n)
+                if (own := answers.since(latest_incident.breach_since)) > n:
+                    stated = credible_low(answers.hits(own) - hits, own - n)
+                    rate = max(rate, min(stated, _NEARLY_ALL))
                 if n * divergence(hits / n, rate) >= self.evidence_to_resolve:
                     return n
         return 0
@@ -192,7 +195,10 @@ class ShareLimits:
         return n <= _SHORT and n * divergence(share, rate) < self.evidence_usual
 
     def _breach_rate(self, latest_incident: Incident, *, hits: int, of: int) -> float:
-        """The lowest plausible rate of the breach: its opening, and the answers since."""
+        """The lowest plausible rate of the breach: its opening, and the answers since.
+
+        The opening counts as the shortest stretch in which its share is a proof.
+        """
         share = float(latest_incident.opening_value or 0) + 1e-9
         opening = next((n for n, fewest in self._proofs() if share * n >= fewest), 0)
         all_hits, all_of = share * opening + hits, opening + of

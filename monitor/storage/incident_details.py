@@ -45,10 +45,9 @@ class AnswerExcerpts(NamedTuple):
     now: str
     before: str | None
 
-    @property
-    def facts(self) -> Mapping[str, str]:
-        """As facts of a message."""
-        said = {f"Answer now ({self.query})": self.now}
+    def facts(self, *, in_breach: bool) -> Mapping[str, str]:
+        """As facts of a message. `in_breach`: the incident is in breach at present."""
+        said = {f"Answer {'now' if in_breach else 'during the breach'} ({self.query})": self.now}
         return said | ({f"Answer before ({self.query})": self.before} if self.before else {})
 
 

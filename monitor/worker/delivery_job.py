@@ -199,7 +199,10 @@ async def _with_answers(connection: Connection, notice: Notice) -> Notice:
     found = None
     if notice.since is not None:
         found = await incident_details.excerpts(connection, notice.rows, since=notice.since)
-    return notice if found is None else replace(notice, facts={**notice.facts, **found.facts})
+    if found is None:
+        return notice
+    answers = found.facts(in_breach=not notice.recovering)
+    return replace(notice, facts={**notice.facts, **answers})
 
 
 async def _send(context: WorkerContext, channel: Channel, item: outbox.LeasedNotice) -> Delivery:

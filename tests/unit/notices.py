@@ -340,6 +340,17 @@ CASES = {
         "ttft: "
         "TTFT is 2546 ms, the median of 7 rounds; limit 1200 ms.",
     ),
+    "down_joins_model_changed": replace(
+        OPENED["down"], status=STILL, worse=True, news="new",
+        also=("answers no longer match Llama 4 Scout, since 11:54 UTC",),
+    ),
+    "down_ends_before_model_changed": replace(
+        OPENED["model_changed"], status=STILL, since=NOON - 12 * MINUTE,
+        restored="answers again after 3 min",
+        also=("down is over after 3 min: None of the last 5 probes failed",),
+        sentence="down is over after 3 min: None of the last 5 probes failed. Still open: "
+        + OPENED["model_changed"].sentence,
+    ),
     "key_causes_fallback": replace(
         OPENED["key"], also=("helpdesk: Claude 3.5 Haiku answers instead of Llama 4 Scout",),
         consequences=True,

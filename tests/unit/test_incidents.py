@@ -229,12 +229,12 @@ def test_what_outlives_its_cause_turns_the_message_and_is_reported_before_long()
     assert heads(group.judge(breach("ttft"), later=MINUTE)) == ["STILL FIRING #41 ttft"]
     assert group.judge(breach("ttft"), later=23 * HOUR) == []
     (ended,) = group.judge(well("ttft"), later=MINUTE)
-    assert heads([ended]) == ["RESOLVED #41 fallback"]
+    assert heads([ended]) == ["RESOLVED #41 ttft"], "the end of the fallback was sent before"
     assert ended.sentence == (
         "Over after 1 d 0 h. fallback 1 h 0 min: fallback is well; ttft 1 d 0 h: ttft is well."
     )
     assert (ended.since, ended.until) == (NOON + MINUTE, group.now)
-    assert ended.facts["ttft"].startswith("Over after 1 d 0 h")
+    assert ended.facts["fallback"].startswith("Over after 1 h 0 min")
 
 
 def test_a_cause_that_comes_back_while_its_symptom_lasts_is_the_same_story() -> None:
@@ -333,9 +333,9 @@ def test_the_end_of_a_part_is_said_at_once_where_the_rest_ends_with_its_day(firs
     for _ in range(3):
         assert group.judge(accepted, costs, later=HOUR) == []
     (ended,) = group.judge(accepted, spent(VerdictState.OK, "3"), later=HOUR)
-    assert heads([ended]) == ["RESOLVED #41 key"]
-    assert f"key {lasted}: openrouter accepts the key" in ended.sentence
-    assert "spend · all 5 h" in ended.sentence
+    assert heads([ended]) == ["RESOLVED #41 spend"], "the end of the key was sent before"
+    assert f"key · openrouter {lasted}: openrouter accepts the key" in ended.sentence
+    assert "spend 5 h" in ended.sentence
 
 
 @pytest.mark.parametrize(("first", "second"), [("down", "fallback"), ("fallback", "down")])

@@ -289,6 +289,8 @@ notices = st.builds(
         ("what", "was", "extent", "money", "cause", "first_step", "certainty"), anything)),
     recovering=anything,
     also=st.lists(anything, max_size=5).map(tuple),
+    news=st.sampled_from(["", "new", "again", "grew"]),
+    restored=anything,
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from monitor.cli.alerting import _lines, _whole
+from monitor.cli.incident_evidence import evidence
 from monitor.domain import (
     AccountReading,
     AccountState,
@@ -27,6 +28,7 @@ from monitor.rules import (
     NoDataRule,
     TtftRule,
 )
+from monitor.storage.incident_details import AnswerExcerpts
 from tests.case_tables import each
 from tests.probe_notation import INHIBITIONS, NOON, after, incident, marked, timed, window
 
@@ -124,6 +126,14 @@ def test_incidents_show_and_list_say_how_it_is_now_beside_the_sentence_it_fired_
     (line,) = _lines([calm], [])
     assert line.endswith(": down breach. Now: Within the limit again since 12:04 UTC: down ok.")
     assert "  latest: Within the limit again since 12:04 UTC: down ok." in _whole(calm)
+
+
+def test_an_excerpt_is_an_answer_now_only_while_the_incident_is_in_breach() -> None:
+    found = AnswerExcerpts("hours", "Hello.", None)
+    (fallback,) = in_its_calm("fallback").incidents.values()
+    (line, *_) = evidence(fallback, (), found, now=NOON)
+    assert line == "Answer during the breach (hours): Hello."
+    assert list(found.facts(in_breach=True)) == ["Answer now (hours)"]
 
 
 def test_the_end_and_a_new_breach_clear_the_recovery() -> None:

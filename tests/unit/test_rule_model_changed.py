@@ -1,8 +1,10 @@
 """`model_changed`: answers that no longer match the expected model, by nobody known."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -342,6 +344,39 @@ def test_after_a_gap_only_fresh_answers_count() -> None:
     late = list(marked("C..", start=NOON + timedelta(hours=3)))
     seen = window(iter([*early, *late]))
     assert ModelChangedRule().judge(seen, None, after(seen)).state is VerdictState.OK
+
+
+@each(("opened", "differ", "answers"), [
+    ("...C", 0, 42),  # the most: nothing proves more than 15 %
+    ("...C", 5, 18),
+    ("...C", 8, 15),
+    ("..CC", 3, 15),
+    ("CCC", 0, 15),
+])  # fmt: skip
+def test_good_answers_end_it_by_the_share_that_differed(
+    opened: str, differ: int, answers: int
+) -> None:
+    """`opened`: the answers since the detector's suspicion. `differ`: how many more differ."""
+    first = window(marked(opened), queries=99)
+    fired = incident(
+        "model_changed", opened_at=after(first), since=first.samples[0].at,
+        opening_value=opened.count("C") / len(opened),
+    )  # fmt: skip
+    good = 0
+    while good < 99:
+        good += 1
+        seen = window(marked(f"{opened}|{'C' * differ}{'.' * good}"), queries=99)
+        if ModelChangedRule().judge(seen, fired, after(seen)).state is VerdictState.OK:
+            break
+    assert good == answers
+
+
+def test_the_runbook_says_how_many_answers_end_it() -> None:
+    """The numbers are those of the table above."""
+    runbook = (Path(__file__).parents[2] / "docs/runbook.md").read_text(encoding="utf-8")
+    for rule in ("fallback", "model_changed"):
+        said = runbook.partition(f"\n## {rule}\n")[2].partition("\n## ")[0]
+        assert re.search(r"RESOLVED \(?after 15 [a-z ]*answers[^.]* or up to 42 if", said), rule
 
 
 # ------------------------------------------------------------ other readings

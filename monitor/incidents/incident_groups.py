@@ -1,0 +1,130 @@
+"""Groups of incidents with one cause.
+
+A group has a primary incident, whose number and message it uses, and the incidents that are part of
+it. Each incident keeps its own row, so that its duration is known.
+
+Source: docs/alerts.md
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from monitor.domain import Incident, NoticeStatus
+from monitor.incidents.inhibitions import Inhibitions
+
+Key = tuple[str, str]  # rule and scope
+
+_TOGETHER = timedelta(minutes=2)  # breaches that begin within one round, with its timeouts
+_LAG = timedelta(minutes=10)  # two rounds, by which a symptom may outlast its cause
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentGroup:
+    """A primary incident and its parts: open, or resolved but not yet reported as resolved."""
+
+    primary: Incident
+    parts: tuple[Incident, ...]
+    inhibitions: Inhibitions
+
+    @property
+    def members(self) -> tuple[Incident, ...]:
+        return self.primary, *self.parts
+
+    @property
+    def number(self) -> int | None:
+        """The number in its messages; None until the database assigns one."""
+        return self.primary.announced_as or self.primary.number
+
+    @property
+    def headline(self) -> Incident:
+        """The incident that the message describes: deepest cause in breach, else one still open.
+
+        If all are over, the deepest cause among those that have just ended.
+        """
+        live = [member for member in self.members if member.in_breach]
+        still = live or [member for member in self.members if member.open]
+        return min(still or self._just_ended, key=self.inhibitions.rank)
+
+    @property
+    def _just_ended(self) -> Collection[Incident]:
+        ends = {i.key: i.resolved_at for i in self.members if i.resolved_at is not None}
+        latest = max(ends.values())
+        reported = max(self.primary.last_told_at, latest - _LAG)
+        return [i for i in self.members if ends[i.key] == latest or ends[i.key] > reported]
+
+    def breaches(self, member: Incident, now: datetime) -> Sequence[tuple[datetime, datetime]]:
+        """Start and end of each breach of a member under this number, oldest first; never empty.
+
+        An earlier breach that was over before the primary incident began had another number. An
+        incident that came back ended with its last breach: the calm after it is no breach.
+        """
+        if not member.earlier_breaches:
+            return ((member.began_at, member.resolved_at or now),)
+        start = self.primary.began_at
+        latest = (member.breach_since, max(member.breach_since, member.last_breach_at))
+        return (*(one for one in member.earlier_breaches if one[1] >= start), latest)
+
+    def independent(self, one: Incident, other: Incident) -> bool:
+        """Whether the other was in breach well before this one, so that it does not follow.
+
+        What gets a name later is the same fault, which was there before.
+        """
+        earlier = other.breach_since < one.breach_since - _TOGETHER
+        return earlier and not self.inhibitions.names_model(one, other)
+
+    @property
+    def ranked(self) -> list[Incident]:
+        """The members, causes first."""
+        return sorted(self.members, key=self.inhibitions.rank)
+
+    @property
+    def over(self) -> bool:
+        return not any(member.open for member in self.members)
+
+
+def incident_groups(
+    incidents: Mapping[Key, Incident], inhibitions: Inhibitions
+) -> list[IncidentGroup]:
+    """All groups that the channel shows as open."""
+    believed = [i for i in incidents.values() if i.told is NoticeStatus.FIRING]
+    leaders = [i for i in believed if i.part_of is None]
+    return [
+        IncidentGroup(
+            primary,
+            tuple(sorted((i for i in believed if i.part_of == primary.key), key=inhibitions.rank)),
+            inhibitions,
+        )
+        for primary in leaders
+    ]
+
+
+def adds_nothing(incident: Incident, group: IncidentGroup) -> bool:
+    """Whether the incident adds nothing new, such as an unmeasurable TTFT during an outage."""
+    prevents = group.inhibitions.prevents
+    return any(member.in_breach and prevents(member, incident) for member in group.members)
+
+
+def group_of(
+    incident: Incident,
+    notified: Iterable[IncidentGroup],
+    inhibitions: Inhibitions,
+    *,
+    stale: Collection[Key] = (),
+) -> IncidentGroup | None:
+    """The oldest group with a cause or a symptom of this incident.
+
+    A `stale` incident is related to nothing, because it may be over. Incidents that were announced
+    under one number stay together, because people know them by that number.
+    """
+    number, causes = incident.announced_as or incident.number, inhibitions.causes
+    related = [
+        group
+        for group in notified
+        if (number is not None and number == group.number)
+        or any(
+            i.open and i.key not in stale and (causes(i, incident) or causes(incident, i))
+            for i in group.members
+        )
+    ]
+    return min(related, key=lambda group: group.primary.opened_at, default=None)

@@ -1,0 +1,162 @@
+"""Two or three incidents of one target that overlap: each message is true at its moment.
+
+Rounds are written as marks of `tests.probe_notation`, five minutes apart from noon, behind four
+good rounds. The rules judge each round as the worker does.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+
+from monitor.domain import Incident, Notice, NoticeStatus
+from monitor.incidents.planner import plan
+from monitor.incidents.state_machine import ReminderPolicy
+from monitor.notifications.plain_text import plain_text, summary, title
+from monitor.rules import DEFAULT_RULES, Window
+from tests.case_tables import each
+from tests.probe_notation import EVERY, INHIBITIONS, after, marked
+
+RULES = ("down", "fallback", "model_changed", "ttft")
+USUAL = "...|...|...|..."
+WELL = "|".join(["..."] * 8)
+CHANGED, OUTAGE = "answers no longer match Llama 4 Scout", "does not answer: connection refused on"
+
+
+def messages(rounds: str) -> Iterator[Notice]:
+    """Every notice of these rounds, also corrections without a sound, with its number."""
+    samples = list(marked(f"{USUAL}|{rounds}"))
+    incidents: dict[tuple[str, str], Incident] = {}
+    numbers = iter(range(1, 99))
+    for slot in sorted({one.round for one in samples}):
+        seen = Window.of(
+            [one for one in samples if one.round <= slot], scope="rag", every=EVERY, queries=3
+        )
+        now = after(seen)
+        verdicts = [
+            DEFAULT_RULES[rule].judge(seen, incidents.get((rule, "rag")), now) for rule in RULES
+        ]
+        for step in plan([*incidents.values()], verdicts, inhibitions=INHIBITIONS,
+                         policy=ReminderPolicy(), now=now):  # fmt: skip
+            incident = step.incident
+            assert incident is not None
+            if incident.number is None:
+                incident = replace(incident, number=next(numbers))
+            incidents[incident.key] = incident
+            if step.notice is not None:
+                number = step.notice.number or incident.number
+                yield replace(step.notice, number=number)
+
+
+def audible(rounds: str) -> list[str]:
+    """Time, status and title of each audible message."""
+    return [
+        f"{one.at:%H:%M} {one.status}: {title(one).removeprefix('rag: ')}"
+        for one in messages(rounds)
+        if not one.quiet
+    ]
+
+
+@each(("rounds", "expected"), [
+    # a change, then an outage; both end with the outage
+    (f"CCC|CCC|CCC|xxx|xxx|xxx|{WELL}", [
+        f"12:20 FIRING: {CHANGED} · #1",
+        f"12:40 STILL FIRING: {OUTAGE} 6 of 6 probes · new in #1",
+        f"12:55 STILL FIRING: answers again after 20 min; still: {CHANGED} · #1",
+        "13:10 RESOLVED: answers match Llama 4 Scout again, after 50 min · #1",
+    ]),
+    # only the outage ends
+    (f"CCC|CCC|CCC|xxx|xxx|xxx|CCC|CCC|CCC|{WELL}", [
+        f"12:20 FIRING: {CHANGED} · #1",
+        f"12:40 STILL FIRING: {OUTAGE} 6 of 6 probes · new in #1",
+        f"12:55 STILL FIRING: answers again after 20 min; still: {CHANGED} · #1",
+        "13:25 RESOLVED: answers match Llama 4 Scout again, after 1 h 5 min · #1",
+    ]),
+    # an outage, then a change that may follow from it
+    (f"xxx|xxx|CCC|CCC|CCC|{WELL}", [
+        f"12:25 FIRING: {OUTAGE} 6 of 6 probes · #1",
+        f"12:30 STILL FIRING: {CHANGED} · new in #1",
+        "13:05 RESOLVED: answers match Llama 4 Scout again, after 35 min · #1",
+    ]),
+    # an outage that comes back
+    (f"xxx|xxx|...|...|xxx|xxx|{WELL}", [
+        f"12:25 FIRING: {OUTAGE} 6 of 6 probes · #1",
+        "12:35 RESOLVED: answers again, after 15 min · #1",
+        f"12:45 STILL FIRING: {OUTAGE} 6 of 6 probes · #1, again",
+        "13:00 RESOLVED: answers again, after 2 breaches in 25 min · #1",
+    ]),
+    # a change, an outage that ends, and comes back before the change ends
+    (f"CCC|CCC|xxx|xxx|...|...|xxx|xxx|{WELL}", [
+        f"12:20 FIRING: {CHANGED} · #1",
+        f"12:35 STILL FIRING: {OUTAGE} 6 of 6 probes · new in #1",
+        f"12:45 STILL FIRING: answers again after 15 min; still: {CHANGED} · #1",
+        f"12:55 STILL FIRING: {OUTAGE} 6 of 6 probes · #1, again",
+        "13:10 RESOLVED: answers again, after 2 breaches in 25 min · #1",
+    ]),
+    # a change that ended comes back in the incident of a later outage
+    (f"CCC|CCC|{WELL}|xxx|xxx|CCC|CCC|{WELL}", [
+        f"12:20 FIRING: {CHANGED} · #1",
+        "12:50 RESOLVED: answers match Llama 4 Scout again, after 30 min · #1",
+        f"13:15 FIRING: {OUTAGE} 6 of 6 probes · #2",
+        f"13:20 STILL FIRING: {CHANGED} · #2, again",
+        f"13:55 STILL FIRING: answers again after 15 min; open: {CHANGED} · #2, recovering",
+        "14:00 RESOLVED: answers match Llama 4 Scout again, after 25 min · #2",
+    ]),
+    # a change, then an outage, then a fallback that is known by name
+    (f"CCC|CCC|xxx|xxx|FFF|FFF|FFF|{WELL}", [
+        f"12:20 FIRING: {CHANGED} · #1",
+        f"12:35 STILL FIRING: {OUTAGE} 6 of 6 probes · new in #1",
+        "12:45 STILL FIRING: answers again after 15 min; now: Claude Haiku 4.5 answers instead of "
+        "Llama 4 Scout · new in #1",
+        "13:15 RESOLVED: Llama 4 Scout answers again, after 35 min · #1",
+    ]),
+])  # fmt: skip
+def test_titles_of_incidents_that_overlap(rounds: str, expected: list[str]) -> None:
+    assert audible(rounds) == expected
+
+
+def test_each_part_of_an_end_has_its_own_times() -> None:
+    (*_, end) = messages(f"CCC|CCC|xxx|xxx|...|...|xxx|xxx|{WELL}")
+    assert (end.status, f"{end.since:%H:%M}", f"{end.until:%H:%M}") == (
+        NoticeStatus.RESOLVED, "12:30", "12:55",
+    )  # fmt: skip
+    assert list(summary(end)) == [
+        "No answer from 12:30 to 12:35 UTC and from 12:50 to 12:55 UTC (connection refused on 6 of "
+        "6 probes).",
+        f"Also it was: {CHANGED}, from 12:20 to 13:10 UTC.",
+    ]
+    assert end.sentence.startswith("Over after 50 min. down 2 breaches in 25 min: ")
+
+
+def test_an_outage_explains_no_change_that_was_there_before() -> None:
+    joined = list(messages("CCC|CCC|CCC|xxx|xxx"))[-1]
+    assert f"Also: {CHANGED}, since 12:20 UTC." in summary(joined)
+
+
+def test_a_change_that_gets_a_name_later_follows_from_it() -> None:
+    named = list(messages("CCC|CCC|CCC|CCC|FFF|FFF"))[-1]
+    assert f"Also (likely a consequence): {CHANGED}." in summary(named)
+
+
+def test_a_message_about_what_joined_says_that_the_outage_is_over() -> None:
+    (_, joined, *_) = messages("xxx|xxx|CCC|CCC")
+    assert "Also: down: Answers again since 12:30 UTC: None of the last 3 probes failed." in (
+        summary(joined)
+    )
+
+
+def test_no_message_of_any_order_states_a_time_without_the_fault() -> None:
+    """Every order of three stretches: the times of an outage hold failures at both ends."""
+    faults = []
+    for order in product(("CCC|CCC", "xxx|xxx", "...|...", "FFF|FFF"), repeat=3):
+        rounds = f"{'|'.join(order)}|{WELL}"
+        failed = {f"{one.at:%H:%M}" for one in marked(f"{USUAL}|{rounds}") if not one.outcome.good}
+        for one in messages(rounds):
+            said = plain_text(one)
+            starts = set(re.findall(r"[Nn]o answer (?:since|from) (\d\d:\d\d)", said))
+            down = one.status is not NoticeStatus.RESOLVED and "does not answer" in title(one)
+            if down and not one.recovering and not one.quiet:
+                starts.add(f"{one.at:%H:%M}")
+            if starts - failed or ".." in said.replace("...", ""):
+                faults.append((rounds, said))
+    assert faults == []
