@@ -85,6 +85,7 @@ def _recognized(service: ServiceAddress, question: str) -> RecognizedService:
                 await recognize(
                     service,
                     query,
+                    further=PROPOSED[:2],
                     wire=wire,
                     variables=os.environ,
                     note=lambda line: say_line(f"  {redact(line, secrets)}"),

@@ -1,7 +1,7 @@
 """Reads an answer of unknown format, first as the requested dialect, then as an unknown stream."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -62,6 +62,34 @@ def read_answer(
     if framing is Framing.NDJSON and len(events) == 1 and media == "application/json":
         return _one_piece(text, attempts)
     return _custom(target, query, heard, framing, media, attempts)
+
+
+def compared(
+    found: RecognizedService, query: Query, answers: Sequence[Transcript], attempts: AttemptLog
+) -> RecognizedService:
+    """The service with an end of the answer that all its answers have.
+
+    `found`: the service as its first answer shows it. `answers`: those to other questions.
+    """
+    found = replace(found, requests=attempts.count)
+    heard = [
+        framed(one, dict(one.headers).get("content-type", "").partition(";")[0].strip().lower())[1]
+        for one in answers
+    ]
+    proposed = event_fields(
+        found.transcript.events,
+        question=query.text,
+        ends_with_body=found.transcript.body_complete,
+        others=heard,
+    )
+    if proposed is None or proposed.options["text"] != found.target.options.get("text"):
+        return found
+    options = {**found.target.options, "done": proposed.options["done"]}
+    target = replace(found.target, options=options)
+    reply = read(dialect_of(target), found.transcript)
+    if not _answered(found.transcript, reply):
+        return found
+    return replace(found, target=target, reply=reply, fields=proposed.fields)
 
 
 def framed(transcript: Transcript, media: str) -> tuple[Framing, list[StreamEvent]]:

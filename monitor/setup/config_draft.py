@@ -85,7 +85,7 @@ class ConfigDraft:
             return
         found = {item.option: item.found for item in self.fields}
         if found:
-            yield "# Proposed from one answer; the comments show what each expression found in it."
+            yield "# Proposed from the first answers; the comments show what each expression found."
             yield "# Try changes with `monitor probe --explain`. Source: docs/dialects.md#custom"
         yield f"[targets.{self.target.name}.options]"
         for name, value in options.items():

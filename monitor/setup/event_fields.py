@@ -9,18 +9,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import islice
 from typing import Any
 
-from monitor.dialects.event_rules import CLOSE, Expression, compiled
+from monitor.dialects.event_rules import CLOSE, compiled
 from monitor.domain import StreamEvent
 from monitor.identity import parse
 from monitor.setup.answer_text_fields import (
-    MARKER,
     EventLeaf,
     Seen,
     bare_name,
-    equals,
     finds,
     kinds_of,
     leaves_of,
@@ -29,15 +26,13 @@ from monitor.setup.answer_text_fields import (
     seen_in,
     text_candidates,
 )
+from monitor.setup.end_markers import FINISHES, HeardAnswer, end_expression
 
 MOST_EVENTS, MOST_CANDIDATES = 1_000, 50
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_ENDS = re.compile(r"done|end|final|finish|complete|stop|close|eos|last|over", re.IGNORECASE)
-_STARTS = re.compile(r"start|begin|open", re.IGNORECASE)
 _THOUGHTS = re.compile(r"reason|think|thought|scratch|analysis", re.IGNORECASE)
 _MODELS = frozenset({"model", "modelname", "modelid", "modelused", "modelversion", "llm", "engine",
                      "servedby", "deployment", "answeredby", "generator", "lm"})  # fmt: skip
-_FINISHES = re.compile(r"(?:finish|stop|end|done)_?reason", re.IGNORECASE)
 _SOURCES = re.compile(
     r"sources?|documents?|docs|citations?|cites|refs|references|passages|chunks|context", re.I
 )
@@ -70,13 +65,18 @@ class EventFields:
 
 
 def event_fields(
-    events: Sequence[StreamEvent], *, question: str, ends_with_body: bool = True
+    events: Sequence[StreamEvent],
+    *,
+    question: str,
+    ends_with_body: bool = True,
+    others: Iterable[Sequence[StreamEvent]] = (),
 ) -> EventFields | None:
     """Options that read these events; None if no field looks like the text of an answer.
 
-    `ends_with_body`: the body ended after the last event, as its framing shows.
+    `ends_with_body`: the body ended after the last event, as its framing shows. `others`: answers
+    to other questions, which confirm or refute what marks the end.
     """
-    kept = [event for event in events if event.data or event.name][:MOST_EVENTS]
+    kept = _kept(events)
     prefixes = prefixes_of(kept)
     seen = seen_in(kept, prefixes)
     leaves = leaves_of(seen)
@@ -100,7 +100,16 @@ def event_fields(
     if thoughts:
         options["reasoning"] = thoughts[0].expression
     last = max(used)
-    options["done"] = _done(seen, leaves, kinds, last, ends_with_body=ends_with_body)
+    text = compiled("text", answer.expression)
+    heard = [HeardAnswer.of(seen_in(_kept(other), prefixes), text) for other in others]
+    options["done"] = end_expression(
+        HeardAnswer(seen, "".join(value for _, value in answer.values), last),
+        leaves,
+        kinds,
+        text_path=answer.expression.rpartition(" && ")[2],
+        others=[one for one in heard if one is not None],
+        ends_with_body=ends_with_body,
+    )
     others = [leaf for leaf in leaves.values() if leaf.path != answer.expression]
     options |= _single(others, seen, last)
     if usage := _usage(others):
@@ -108,42 +117,11 @@ def event_fields(
     return EventFields(options, tuple(_found(options, seen)))
 
 
-# The end of the answer, and the fields beside its text.
+def _kept(events: Sequence[StreamEvent]) -> Sequence[StreamEvent]:
+    return [event for event in events if event.data or event.name][:MOST_EVENTS]
 
 
-def _done(
-    seen: Sequence[Seen],
-    leaves: Mapping[str, EventLeaf],
-    kinds: Sequence[tuple[str, dict[int, str]]],
-    last: int,
-    *,
-    ends_with_body: bool,
-) -> str:
-    """An expression that is first true after the last text, as late as possible."""
-    candidates: dict[str, bool] = {}  # and whether its name suggests an end
-    for at, one in enumerate(seen):
-        if at > last and one.get("_json", 0) is None and MARKER.fullmatch(one["_data"]):
-            candidates[equals("_data", one["_data"])] = True
-    for path, values in kinds:
-        for at in sorted(values):
-            if at > last and values[at] and not _STARTS.search(values[at]):
-                candidates.setdefault(equals(path, values[at]), bool(_ENDS.search(values[at])))
-    for leaf in leaves.values():
-        if any(value is True for _, value in leaf.values):
-            candidates.setdefault(leaf.path, bool(_ENDS.search(leaf.name)))
-        elif _FINISHES.fullmatch(leaf.name) and any(value for _, value in leaf.values):
-            candidates.setdefault(leaf.path, True)
-    found = []
-    for text, named in islice(candidates.items(), MOST_CANDIDATES):
-        first = _first(compiled("done", text), seen)
-        if first is not None and first >= last and (named or first == len(seen) - 1 > last):
-            found.append((named or not ends_with_body, first, -len(text), text))
-    named_ones = [one for one in found if one[0]]
-    return max(named_ones)[-1] if named_ones else CLOSE
-
-
-def _first(expression: Expression, seen: Sequence[Seen]) -> int | None:
-    return next((at for at, one in enumerate(seen) if expression.find(one)), None)
+# The fields beside the text of the answer.
 
 
 def _single(
@@ -154,7 +132,7 @@ def _single(
     if model := _named_model(leaves):
         yield "model", model
     for leaf in leaves:
-        if _FINISHES.fullmatch(leaf.name) and leaf.texts():
+        if FINISHES.fullmatch(leaf.name) and leaf.texts():
             yield "finish", leaf.path
             break
     for leaf in leaves:

@@ -5,7 +5,7 @@ received as raw text, so that one answer can be tried with every framing.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from uuid import uuid4
@@ -26,7 +26,7 @@ from monitor.probing.client import ProbeClient, exchange
 from monitor.probing.fetch import fetch
 from monitor.probing.timing import outcome
 from monitor.redaction import plain, redact, shown
-from monitor.setup.answer_reading import CUSTOM, as_custom, read_answer
+from monitor.setup.answer_reading import CUSTOM, as_custom, compared, read_answer
 from monitor.setup.attempt_log import (
     AttemptLog,
     RecognizedService,
@@ -67,22 +67,59 @@ async def recognize(
     service: ServiceAddress,
     query: Query,
     *,
+    further: Sequence[Query] = (),
     wire: ProbeClient,
     variables: Mapping[str, str],
     note: Callable[[str], object] = lambda line: None,
 ) -> RecognizedService:
     """Send requests until an answer can be read. Raises Unrecognized with advice.
 
-    `note` gets a line for each request.
+    `note` gets a line for each request. `further`: asked only if the format is unknown, to find
+    what all answers have in common.
     """
     attempts = AttemptLog(wire, held_secrets(service, variables), note)
     search = _Search(service, query, variables, attempts)
     try:
-        return await search.run()
+        found = await search.run()
     except Unrecognized:
         if search.readable is None:
             raise
-        return search.readable
+        found = search.readable
+    if found.target.dialect != CUSTOM or not found.fields or "done" in service.options:
+        return found
+    answers = [
+        answer
+        for one in further
+        if one.text != query.text
+        and (answer := await _further(found, one, variables, attempts)) is not None
+    ]
+    return compared(found, query, answers, attempts)
+
+
+async def _further(
+    found: RecognizedService, query: Query, variables: Mapping[str, str], attempts: AttemptLog
+) -> Transcript | None:
+    """The answer to another question in the same form; None if there is none."""
+    asked = replace(found.target, headers=resolved(found.headers, variables))
+    transcript = await _sent(asked, query, attempts)
+    answered = transcript.status == 200 and bool(transcript.events)
+    said = "answered" if answered else plain(outcome(transcript, Reply())[0].value)
+    attempts.note(f'asked "{plain(query.text, 60)}" to compare the ends of answers: {said}')
+    return transcript if answered else None
+
+
+async def _sent(target: Target, query: Query, attempts: AttemptLog) -> Transcript:
+    """Send a question; the body is received as raw text."""
+    attempts.count += 1
+    dialect = dialect_of(target)
+    request = dialect.build_request(query, target)
+    if target.dialect == CUSTOM:  # its framing is not known yet: any stream is acceptable
+        kept = tuple(header for header in request.headers if header[0] != "Accept")
+        request = replace(request, headers=kept)
+    listener = Dialect("listener", Framing.TEXT, LISTENED, dialect.build_request, _heard)
+    return await exchange(
+        request, dialect=listener, target=target, query=query, probe=uuid4(), http=attempts.wire
+    )
 
 
 class _Search:
@@ -205,8 +242,7 @@ async def _ask(
     """One request: the service recognised, else what came back; None if it was not sent."""
     asked = replace(target, headers=resolved(templates, variables))
     try:
-        dialect = dialect_of(asked)
-        request = dialect.build_request(query, asked)
+        request = dialect_of(asked).build_request(query, asked)
     except ValueError as error:
         attempts.advice["options"] = str(error)
         return None
@@ -214,14 +250,7 @@ async def _ask(
     if key in attempts.seen or without_parameters(request.url) in gone:
         return None
     attempts.seen.add(key)
-    attempts.count += 1
-    if target.dialect == CUSTOM:  # its framing is not known yet: any stream is acceptable
-        kept = tuple(header for header in request.headers if header[0] != "Accept")
-        request = replace(request, headers=kept)
-    listener = Dialect("listener", Framing.TEXT, LISTENED, dialect.build_request, _heard)
-    transcript = await exchange(
-        request, dialect=listener, target=asked, query=query, probe=uuid4(), http=attempts.wire
-    )
+    transcript = await _sent(asked, query, attempts)
     what = f"{request.method} {plain(shown(request.url), 120)} ({_form(target)})"
     if transcript.ending in UNREACHED:
         raise Unrecognized(unreached(request.url, transcript))

@@ -424,7 +424,8 @@ def test_a_question_in_the_address_is_a_parameter(
     with served(service) as (host, requests):
         ended = init(tmp_path, host + url, *more)
     assert ended.status == 0, ended.said
-    assert len(requests) == 1
+    # the first question, and two whose answers show what marks the end of each
+    assert len(requests) == 3
     assert settings(tmp_path).targets["service"].options["query"]["q"] == "{query}"
 
 
@@ -511,6 +512,26 @@ def test_a_person_at_a_terminal_is_asked(tmp_path: Path) -> None:
     assert target.expected_models == ("acme/desk-1",)
     assert target.every == timedelta(minutes=10)
     assert target.queries[-1].text == "How long are returns accepted?"
+
+
+def test_an_end_of_any_name_is_found_by_comparing_answers(tmp_path: Path) -> None:
+    """Only the last event is the same in all answers; sources come last in the first alone."""
+
+    def service(asked: Asked) -> Reply:
+        if asked["path"] != "/ask" or not isinstance((asked["body"] or {}).get("question"), str):
+            return MISSING
+        question = asked["body"]["question"]
+        sources = ['event: cites\ndata: {"docs": ["a.pdf"]}\n\n'] if "two" in question else []
+        words = [
+            f'event: w\ndata: {{"t": "{word} "}}\n\n' for word in f"I heard {question}".split()
+        ]
+        return 200, SSE, [*words, *sources, 'event: fin\ndata: {"ms": 12}\n\n']
+
+    with served(service) as (host, _):
+        ended = init(tmp_path, f"{host}/ask")
+    assert ended.status == 0, ended.said
+    assert """done = "_event == 'fin'\"""" in (tmp_path / "monitor.toml").read_text()
+    assert 'asked "Hi" to compare the ends of answers: answered' in ended.out
 
 
 def test_no_file_is_overwritten(tmp_path: Path) -> None:

@@ -140,6 +140,55 @@ def test_shapes(events: tuple[StreamEvent, ...], options: Any) -> None:
     assert all(item.found for item in found.fields)
 
 
+def sent(*events: str) -> tuple[StreamEvent, ...]:
+    """Events written as `NAME DATA`."""
+    parts = (one.partition(" ") for one in events)
+    return tuple(StreamEvent(n, data, name) for n, (name, _, data) in enumerate(parts))
+
+
+HELLO = ('w {"t": "Hello "}', 'w {"t": "you"}')
+SUM = ('w {"t": "It is "}', 'w {"t": "42"}', 'w {"t": "."}')
+
+
+@each(("first", "others", "done"), [
+    # a name seen once, at the end of each
+    (sent(*HELLO, "fin {}"), [sent(*SUM, "fin {}")], "_event == 'fin'"),
+    (sent(*HELLO, "fin {}"), [], "close"),  # one answer alone proves no unknown name
+    (sent(*HELLO, "fin {}"), [sent(*SUM)], "close"),
+    (sent(*HELLO, "fin {}"), [sent("fin {}", *SUM)], "close"),
+    # a value of a field that says what kind of event it is
+    (of({"k": "w", "t": "Hello "}, {"k": "w", "t": "you"}, {"k": "z"}),
+     [of({"k": "w", "t": "It is "}, {"k": "w", "t": "42"}, {"k": "z"})], "k == 'z'"),
+    (of({"type": "w", "t": "Hello "}, {"type": "w", "t": "you"}, {"type": "eom"}),
+     [of({"type": "w", "t": "Hello "}, {"type": "w", "t": "you"}, {"type": "eom"})],
+     "type == 'eom'"),
+    (of({"t": "Hello "}, {"t": "you"}, {"final": True}),
+     [of({"t": "It is "}, {"t": "42"}, {"final": True})], "final"),
+    (of({"t": "Hello "}, {"t": "you"}, {"ok": True}),
+     [of({"t": "It is "}, {"t": "42"}, {"ok": True})], "ok"),
+    (of({"t": "Hello "}, {"t": "you"}, "-30-"), [of({"t": "It is "}, {"t": "42"}, "-30-")],
+     "_data == '-30-'"),
+    (of({"t": "Hello "}, {"t": "you"}, "[DONE]"), [of({"t": "It is "}, {"t": "42"}, "[DONE]")],
+     "_data == '[DONE]'"),
+    # sources, usage and text are an end only if they are the last in each
+    (sent(*HELLO, 'sources {"docs": ["a"]}'), [sent(*SUM)], "close"),
+    (sent(*HELLO, 'sources {"docs": ["a"]}'), [sent('sources {"docs": ["b"]}', *SUM)], "close"),
+    (sent(*HELLO, 'usage {"n": 3}', "fin {}"), [sent(*SUM, "fin {}")], "_event == 'fin'"),
+    (sent(*HELLO, 'usage {"n": 3}'), [sent(*SUM, 'usage {"n": 4}')], "_event == 'usage'"),
+    (of({"t": "Hello "}, {"t": "you"}, {"t": "all", "part": "tail"}),
+     [of({"t": "It "}, {"t": "is "}, {"t": "42", "part": "tail"})], "close"),
+    # a name that suggests an end, which another answer does not have
+    (sent(*HELLO, "done {}"), [sent(*SUM, "fin {}")], "close"),
+    (sent(*HELLO, "done {}"), [sent(*SUM, "done {}"), sent(*SUM, "done {}")], "_event == 'done'"),
+])  # fmt: skip
+def test_what_is_last_in_each_answer_marks_its_end(
+    first: tuple[StreamEvent, ...], others: list[tuple[StreamEvent, ...]], done: str
+) -> None:
+    found = event_fields(first, question="What?", others=others)
+    assert found is not None
+    assert found.options["done"] == done
+
+
 @pytest.mark.parametrize(
     "events",
     [
