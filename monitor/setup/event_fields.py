@@ -110,9 +110,9 @@ def event_fields(
         others=[one for one in heard if one is not None],
         ends_with_body=ends_with_body,
     )
-    others = [leaf for leaf in leaves.values() if leaf.path != answer.expression]
-    options |= _single(others, seen, last)
-    if usage := _usage(others):
+    beside = [leaf for leaf in leaves.values() if leaf.path != answer.expression]
+    options |= _single(beside, seen, last)
+    if usage := _usage(beside):
         options["usage"] = usage
     return EventFields(options, tuple(_found(options, seen)))
 
