@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from monitor.domain import Sample
-from monitor.rules.packed_samples import PackedSequence, SampleLog, microseconds
+from monitor.rules.packed_samples import LOW_BITS, PackedSequence, SampleLog, instant, microseconds
 
 
 def breach_length(hits: Iterable[bool], proven: int) -> int:
@@ -25,47 +25,49 @@ def breach_length(hits: Iterable[bool], proven: int) -> int:
 
 
 class AnswerSeries:
-    """At most `most` fresh answers of a log; the caller decides what a hit is."""
+    """At most `most` fresh answers of a log; the caller decides what a hit is.
+
+    Of numbers and counts, the lower 16 bits are kept: neither spans more.
+    """
 
     __slots__ = ("_counts", "_log", "_most", "_numbers")
 
     def __init__(self, log: SampleLog, most: int) -> None:
         self._log = log
-        self._numbers = array("I")
-        self._counts = array(
-            "I", [0]
-        )  # hits among the first i samples; one entry more than samples
         self._most = most
+        self.clear()
 
     def __len__(self) -> int:
         return len(self._numbers)
 
     @property
     def samples(self) -> Sequence[Sample]:
-        return PackedSequence(self._numbers, self._log.sample)
+        return PackedSequence(self._numbers, lambda low: self._log.sample(self._log.number(low)))
 
     def add(self, number: int, *, hit: bool) -> None:
-        self._numbers.append(number)
-        self._counts.append(self._counts[-1] + hit)
+        self._numbers.append(number & LOW_BITS)
+        self._counts.append((self._counts[-1] + hit) & LOW_BITS)
         if len(self._numbers) > self._most:
             del self._numbers[0], self._counts[0]
 
     def forget(self, first: int) -> None:
-        """Drop the samples before this number."""
-        count = bisect_left(self._numbers, first)
-        del self._numbers[:count], self._counts[:count]
+        """Drop the samples before this number, which the log still has."""
+        if self._numbers and self._log.number(self._numbers[0]) < first:
+            count = bisect_left(self._numbers, first, key=self._log.number)
+            del self._numbers[:count], self._counts[:count]
 
     def clear(self) -> None:
-        self._numbers = array("I")
-        self._counts = array("I", [0])
+        self._numbers = array("H")
+        # hits among the first i samples; one entry more than samples
+        self._counts = array("H", [0])
 
     def hits(self, n: int) -> int:
         """Hits among the latest n; n is at most the number of answers."""
-        return self._counts[-1] - self._counts[-1 - n]
+        return (self._counts[-1] - self._counts[-1 - n]) & LOW_BITS
 
     def is_hit(self, nth: int) -> bool:
         """Whether the nth latest answer is a hit; 1 is the newest."""
-        return self._counts[-nth] > self._counts[-1 - nth]
+        return self._counts[-nth] != self._counts[-1 - nth]
 
     def breach(self, proven: int, fresh: int) -> int:
         """How many of the latest are one breach: `breach_length` within the latest `fresh`."""
@@ -79,18 +81,17 @@ class AnswerSeries:
         """Start of the answers without a hit up to the newest; None if the newest is a hit."""
         latest = len(self._numbers) + 1
         nth = next((nth for nth in range(1, latest) if self.is_hit(nth)), latest)
-        return self._log.at(self._numbers[1 - nth]) if nth > 1 else None
+        return instant(self._at_us(self._numbers[1 - nth])) if nth > 1 else None
 
     def later_than(self, at: datetime | None) -> int:
         """How many of the latest are later than an instant; all of them for None."""
         if at is None:
             return len(self._numbers)
-        return len(self._numbers) - bisect_right(
-            self._numbers, microseconds(at), key=self._log.at_us
-        )
+        return len(self._numbers) - bisect_right(self._numbers, microseconds(at), key=self._at_us)
 
     def since(self, at: datetime) -> int:
         """How many of the latest are at or after an instant."""
-        return len(self._numbers) - bisect_left(
-            self._numbers, microseconds(at), key=self._log.at_us
-        )
+        return len(self._numbers) - bisect_left(self._numbers, microseconds(at), key=self._at_us)
+
+    def _at_us(self, low: int) -> int:
+        return self._log.at_us(self._log.number(low))

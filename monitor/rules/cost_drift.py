@@ -171,15 +171,15 @@ class CostDriftRule(Rule):
         if bounds is None:
             return False
         low, high = bounds
-        column = history.columns[figure.column]
+        column = history.latest(figure.column, _LATEST)
         if not figure.is_share and low < column[-1] < high:
             return False
-        latest = [value for value in column[-_LATEST:] if not isnan(value)]
+        latest = [value for value in column if not isnan(value)]
         return len(latest) > 1 and not low < figure.middle(latest) < high
 
     def _bounds(self, history: QueryHistory, since: int | None) -> list[tuple[float, float] | None]:
         """Between which values the latest answers of each column look as usual."""
-        found: list[tuple[float, float] | None] = [None] * len(history.columns)
+        found: list[tuple[float, float] | None] = [None] * len(UsageFigure)
         for figure in UsageFigure:
             known = history.known(figure.column, since=since)
             earlier = known[: len(known) - min(_STRETCHES[-1], len(known) // 2)]

@@ -1,4 +1,7 @@
-"""Figures of the answers to one canned query over the last day, in arrays: 4 bytes a figure."""
+"""Figures of the answers to one canned query over the last day, in arrays: 2 or 4 bytes each.
+
+A figure that no answer has takes no memory.
+"""
 
 from array import array
 from bisect import bisect_left
@@ -8,22 +11,28 @@ from math import isnan, nan
 from typing import Any
 
 from monitor.domain import CostSource, Identity, Sample
-from monitor.rules.packed_samples import SampleLog
+from monitor.rules.packed_samples import LOW_BITS, SampleLog
 
 UsageKey = tuple[str, str | None, CostSource | None]  # query, model, and how its figures are known
 
+_NONE = 0xFFFF  # no value, in a column of small whole numbers
 _KEYS = 200  # histories of each kind: a service may invent names of models
 
 
 class QueryHistory:
-    """Answers of a log in order of time, each with a value for every column; NaN: not known."""
+    """Answers of a log in order of time, each with a value for every column; NaN: not known.
 
-    __slots__ = ("_due", "_key", "_log", "_numbers", "_reference", "columns")
+    `costs`: the column that is not stored here, because the log has the costs.
+    """
 
-    def __init__(self, log: SampleLog, columns: int) -> None:
-        self.columns = tuple(array("f") for _ in range(columns))
+    __slots__ = ("_columns", "_costs", "_due", "_key", "_log", "_numbers", "_reference")
+
+    def __init__(self, log: SampleLog, columns: int, *, costs: int | None = None) -> None:
+        # None: without any value. "H": whole numbers, until a value is none.
+        self._columns: list[array[Any] | None] = [None] * columns
+        self._costs = costs
         self._log = log
-        self._numbers = array("I")  # of the samples in the log
+        self._numbers = array("H")  # of the samples in the log: the lower 16 bits
         self._due = 0
         self._key: object = None
         self._reference: Any = None
@@ -33,50 +42,90 @@ class QueryHistory:
 
     def add(self, number: int, values: Sequence[float | None]) -> None:
         """Add an answer by its number in the log."""
-        nth = bisect_left(self._numbers, number)
-        self._numbers.insert(nth, number)
-        for column, value in zip(self.columns, values, strict=True):
-            column.insert(nth, nan if value is None else float(value))
+        nth = self._nth(number)
+        for index, value in enumerate(values):
+            self._insert(index, nth, value)
+        self._numbers.insert(nth, number & LOW_BITS)
         self._due -= 1
+
+    def _insert(self, index: int, nth: int, value: float | None) -> None:
+        column = self._columns[index]
+        if column is None:
+            if value is None or index == self._costs:
+                return
+            empty: array[Any] = array("H", [_NONE]) * len(self._numbers)
+            column = self._columns[index] = empty
+        if column.typecode == "H":
+            if value is None or (isinstance(value, int) and 0 <= value < _NONE):
+                column.insert(nth, _NONE if value is None else value)
+                return
+            column = self._columns[index] = self.column(index)
+        column.insert(nth, nan if value is None else float(value))
 
     def remove(self, number: int) -> bool:
         """Remove an answer; False if it is not here."""
-        nth = bisect_left(self._numbers, number)
-        if nth == len(self._numbers) or self._numbers[nth] != number:
+        nth = self._nth(number)
+        if nth == len(self._numbers) or self._log.number(self._numbers[nth]) != number:
             return False
-        del self._numbers[nth]
-        for column in self.columns:
-            del column[nth]
+        self._drop(nth, nth + 1)
         return True
 
     def forget(self, first: int) -> None:
-        """Remove the answers before this number."""
-        if self._numbers and self._numbers[0] < first:
-            count = bisect_left(self._numbers, first)
-            del self._numbers[:count]
-            for column in self.columns:
-                del column[:count]
+        """Remove the answers before this number, which the log still has."""
+        if self._numbers and self._log.number(self._numbers[0]) < first:
+            self._drop(0, self._nth(first))
+
+    def _nth(self, number: int) -> int:
+        """The position of the first answer that is not before a number."""
+        if not self._numbers or self._log.number(self._numbers[-1]) < number:
+            return len(self._numbers)
+        return bisect_left(self._numbers, number, key=self._log.number)
+
+    def _drop(self, begin: int, end: int) -> None:
+        del self._numbers[begin:end]
+        for column in self._columns:
+            if column is not None:
+                del column[begin:end]
+
+    def column(self, index: int) -> "array[float]":
+        """The values of a column, to read only; NaN: not known."""
+        return self._values(index, len(self._numbers))
+
+    def latest(self, index: int, most: int) -> "array[float]":
+        """The latest values of a column, the newest last; NaN: not known."""
+        return self._values(index, most)
+
+    def _values(self, index: int, most: int) -> "array[float]":
+        column = self._columns[index]
+        if index == self._costs:
+            usd = map(self._log.usd, map(self._log.number, self._numbers[-most:]))
+            return array("f", [nan if cost is None else cost for cost in usd])
+        if column is None:
+            return array("f", [nan]) * min(most, len(self._numbers))
+        if column.typecode == "H":
+            return array("f", [nan if value == _NONE else value for value in column[-most:]])
+        return column if most >= len(column) else column[-most:]
 
     def at(self, position: int) -> int:
         """When the probe of an answer began, µs since 1970."""
-        return self._log.at_us(self._numbers[position])
+        return self._at_us(self._numbers[position])
 
     def slot(self, position: int) -> int:
         """The round of an answer, µs since 1970."""
-        return self._log.slot_us(self._numbers[position])
+        return self._log.slot_us(self._log.number(self._numbers[position]))
 
     def known(
         self, column: int, *, since: int | None = None, until: int | None = None
     ) -> list[int]:
         """Positions with a value whose start lies after `since` and before `until`."""
-        values = self.columns[column]
+        values = self.column(column)
         begin = 0 if since is None else self._position(since + 1)
         end = len(values) if until is None else self._position(until)
         return [nth for nth in range(begin, end) if not isnan(values[nth])]
 
     def of(self, column: int, positions: Iterable[int]) -> list[float]:
         """The values of a column at positions."""
-        values = self.columns[column]
+        values = self.column(column)
         return [values[nth] for nth in positions]
 
     def worth(
@@ -106,7 +155,10 @@ class QueryHistory:
         return self._reference
 
     def _position(self, at: int) -> int:
-        return bisect_left(self._numbers, at, key=self._log.at_us)
+        return bisect_left(self._numbers, at, key=self._at_us)
+
+    def _at_us(self, low: int) -> int:
+        return self._log.at_us(self._log.number(low))
 
 
 class QueryHistories:
@@ -168,10 +220,10 @@ class QueryHistories:
         if usage is None:
             if len(self.usage) >= _KEYS:
                 return
-            usage = self.usage[key] = QueryHistory(self._log, 4)
+            usage = self.usage[key] = QueryHistory(self._log, 4, costs=0)
         prompt, cached = sample.prompt_tokens, sample.cached_tokens
         used = (
-            None if sample.cost_usd is None else float(sample.cost_usd),
+            None,  # the cost is in the log
             prompt,
             sample.answer_tokens,
             cached / prompt if prompt and cached is not None else None,

@@ -166,16 +166,16 @@ class RetrievalRule(Rule):
 
         def usual() -> tuple[float, float, float]:
             earlier = len(history) - min(_STRETCHES[-1], len(history) // 2)
-            scores = [x for x in history.columns[1][:earlier] if not isnan(x)]
-            dates = [x for x in history.columns[2][:earlier] if not isnan(x)]
+            scores = [x for x in history.column(1)[:earlier] if not isnan(x)]
+            dates = [x for x in history.column(2)[:earlier] if not isnan(x)]
             return (
-                self.share * median(history.columns[0][:earlier]),
+                self.share * median(history.column(0)[:earlier]),
                 self._score_limit(scores) if scores else -inf,
                 self._date_limit(dates) if dates else -inf,
             )
 
         counts, scores, dates = history.reference(usual, every=_EVERY)
-        count, score, date = (column[-1] for column in history.columns)
+        count, score, date = (history.latest(index, 1)[-1] for index in range(3))
         return bool(count <= counts or score <= scores or date <= dates)
 
     def _losses(
@@ -267,7 +267,7 @@ class RetrievalRule(Rule):
         limit = self._limit(kind, history, earlier)
         if limit is None:
             return None
-        values = history.columns[kind.column]
+        values = history.column(kind.column)
         hits = [values[nth] <= limit for nth in latest]
         if not hits[-1] or 4 * sum(hits) < 3 * n:
             return None
@@ -325,7 +325,7 @@ class RetrievalRule(Rule):
             limit = self._limit(kind, history, earlier)
         if limit is None:
             return None
-        values = history.columns[kind.column]
+        values = history.column(kind.column)
         return [not values[nth] > limit for nth in after]
 
     def _breach(

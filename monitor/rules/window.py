@@ -188,9 +188,9 @@ class Window:
         for number in gone:
             self._count(number, -1)
         self.rounds.forget(gone)
-        log.drop(first)
         for answers in (self.known, self.unnamed, self.compared, self.histories):
             answers.forget(first)
+        log.drop(first)
         del self._tried[: bisect_left(self._tried, first)]
         if not self._tried:
             self.ended_at = None

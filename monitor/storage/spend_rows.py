@@ -1,10 +1,11 @@
 """Cost and number of our own probes, counted from rows, and spend for reports."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from sqlalchemy import and_, case, delete, func, literal_column, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
@@ -47,28 +48,71 @@ class ProbesSpent:
         )
 
 
+NOTHING_SPENT = ProbesSpent(Decimal(0), 0)
+
+
 async def today(connection: AsyncConnection) -> ProbesSpent:
-    """Sum and count of every probe of the UTC day, from all workers."""
+    """Sum and count of every probe of the UTC day, from all workers.
+
+    It reads the rows of the day: a worker uses a running sum (`SpentToday`).
+    """
     midnight, next_midnight = (
         text(f"date_trunc('day', now() + interval '{days} days', 'UTC')") for days in (0, 1)
     )
-    table = observations.c
-    low = func.sum(func.coalesce(table.cost_usd, table.cost_low_usd))
-    margin = func.sum(table.cost_high_usd - table.cost_low_usd)
-    total = select(
-        func.coalesce(low, Decimal(0)).label("usd"),
-        func.coalesce(margin, Decimal(0)).label("margin_usd"),
-        func.count().label("probes"),
-    ).where(observations.c.slot >= midnight, observations.c.slot < next_midnight)
-    row = (await connection.execute(total)).one()
-    return ProbesSpent(row.usd, row.probes, row.margin_usd) + ProbesSpent(
-        *(await connection.execute(_ASIDE)).one()
+    total = select(*_PAID).where(
+        observations.c.slot >= midnight, observations.c.slot < next_midnight
     )
+    paid = ProbesSpent(*(await connection.execute(total)).one())
+    return paid + (await aside(connection)).probes
+
+
+_PAID = (
+    func.coalesce(
+        func.sum(func.coalesce(observations.c.cost_usd, observations.c.cost_low_usd)), Decimal(0)
+    ),
+    func.count(),
+    func.coalesce(func.sum(observations.c.cost_high_usd - observations.c.cost_low_usd), Decimal(0)),
+)
+_BEGINS = func.date_bin(
+    literal_column("interval '5 minutes'"),
+    observations.c.slot,
+    literal_column("'2000-01-01'::timestamptz"),
+)
+
+
+class SliceSpent(NamedTuple):
+    """The probes of five minutes; `latest`: when the latest rows were stored, by id."""
+
+    starts_at: datetime
+    probes: ProbesSpent
+    latest: Mapping[UUID, datetime]
+
+
+async def by_slice(
+    connection: AsyncConnection, *, since: datetime, until: datetime, recorded_since: datetime
+) -> Sequence[SliceSpent]:
+    """Sums of all probes by five minutes of their slots, for those slices that have any.
+
+    `recorded_since`: rows stored later are in `latest`.
+    """
+    table = observations.c
+    late = table.recorded_at > recorded_since
+    ids, times = (func.array_agg(column).filter(late) for column in (table.id, table.recorded_at))
+    summed = (
+        select(_BEGINS, *_PAID, ids, times)
+        .where(table.slot >= since, table.slot < until)
+        .group_by(_BEGINS)
+    )
+    return [
+        SliceSpent(begins, ProbesSpent(*paid), dict(zip(ids or (), times or (), strict=True)))
+        for begins, *paid, ids, times in await connection.execute(summed)
+    ]
 
 
 # Set aside because a clock was wrong, but paid for: see `misdated`.
 _ASIDE = text("""
-    SELECT coalesce(sum(coalesce(cost, low)), 0), count(*), coalesce(sum(high - low), 0)
+    SELECT now(), date_trunc('day', now(), 'UTC'),
+        coalesce(sum(coalesce(cost, low)), 0), count(*), coalesce(sum(high - low), 0)
     FROM (
         SELECT (observation->>'cost_usd')::numeric AS cost,
             (observation->>'cost_low_usd')::numeric AS low,
@@ -92,12 +136,7 @@ async def by_five_minutes(
 
     `targets`: only of these.
     """
-    table = observations.c
-    begins = func.date_bin(
-        literal_column("interval '5 minutes'"),
-        table.slot,
-        literal_column("'2000-01-01'::timestamptz"),
-    )
+    table, begins = observations.c, _BEGINS
     answered = table.outcome == "answered"
     ranged = table.cost_high_usd.is_not(None)
     low = func.coalesce(table.cost_usd, table.cost_low_usd)
@@ -127,9 +166,18 @@ async def by_five_minutes(
     return [SpendSlice(**row._mapping) for row in await connection.execute(summed)]
 
 
-async def aside(connection: AsyncConnection) -> ProbesSpent:
-    """Sum and count of the probes of the UTC day that were set aside, because a clock was wrong."""
-    return ProbesSpent(*(await connection.execute(_ASIDE)).one())
+class SpentAside(NamedTuple):
+    """The probes that were set aside since the midnight (UTC) of the database's clock."""
+
+    now: datetime
+    midnight: datetime
+    probes: ProbesSpent
+
+
+async def aside(connection: AsyncConnection) -> SpentAside:
+    """The probes of the UTC day that were set aside, because a clock was wrong."""
+    now, midnight, *paid = (await connection.execute(_ASIDE)).one()
+    return SpentAside(now, midnight, ProbesSpent(*paid))
 
 
 async def costs(

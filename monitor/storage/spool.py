@@ -10,21 +10,19 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
 
 from monitor.domain import Observation
 from monitor.storage.batch import Batch
-from monitor.storage.spend_rows import ProbesSpent
+from monitor.storage.spend_rows import NOTHING_SPENT, ProbesSpent
 from monitor.storage.spool_file import SpoolFile, leave
 
 __all__ = ["Spool", "SpoolFile"]
 
 log = logging.getLogger(__name__)
 
-NOTHING_SPENT = ProbesSpent(Decimal(0), 0)
 _ROW = 3_000  # approximate bytes of an observation without its texts and chunk lengths
 _A_CHARACTER, _A_LENGTH = 2, 8
 WRITE_S = 5.0  # a slower disk does not delay probes

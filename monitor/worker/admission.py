@@ -4,7 +4,6 @@ Everything is read and written for a batch of rounds. Source: docs/adr/0022-batc
 """
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,14 +15,11 @@ from monitor.probing.http_message import LONGEST_WAIT_S
 from monitor.storage import DatabaseBusy, DatabaseUnavailable, leases, short_waits
 from monitor.storage.leases import RoundEnd, RoundSlot
 from monitor.worker import identity_memory, probe_throttling
-from monitor.worker.context import SpentOn, WorkerContext, midnight_of
+from monitor.worker.context import WorkerContext, midnight_of
 
 TAKEN = "another worker runs it"
 BACKING_OFF = "the service is rate limiting (HTTP 429): waiting as its Retry-After demands"
 BEFORE_S = 5  # how long a database may take before a probe; after that the probe goes without it
-# The rows of the day are summed up again after this multiple of the time that it took: 2 % of the
-# time of one connection, however many rows there are.
-SUM_PAUSE = 50
 LONGEST_BACK_OFF = timedelta(seconds=LONGEST_WAIT_S)
 
 log = logging.getLogger(__name__)
@@ -133,42 +129,33 @@ async def _known(
 async def _read_known(
     context: WorkerContext, targets: Sequence[Target]
 ) -> Mapping[str, IdentityContext]:
-    now, state, began_s = context.now(), context.state, time.monotonic()
-    midnight, each = midnight_of(now), {target.name: target for target in targets}
-    known = state.spent is not None and state.spent.midnight == midnight
+    each = {target.name: target for target in targets}
     try:
         with short_waits():
-            before = await identity_memory.load(
+            return await identity_memory.load(
                 context.database,
-                state.identity,
+                context.state.identity,
                 each.values(),
-                now=now,
+                now=context.now(),
                 deadline_s=BEFORE_S,
-                spent=not known or began_s >= state.sum_again_s,
+                first=context.spent_today,
             )
     except DatabaseUnavailable as unavailable:
         facts = {"targets": sorted(each), "reason": str(unavailable)}
         log.warning("identity history skipped", extra=facts)
         return {}
-    if before.spent is not None:
-        state.spent = SpentOn(midnight, before.spent)
-        ended_s = time.monotonic()
-        state.sum_again_s = ended_s + SUM_PAUSE * (ended_s - began_s)
-    return before.identity
 
 
 def budget_used_up(context: WorkerContext) -> str | None:
     """Why no further probe may be paid for today, if so.
 
-    The sum of all workers is read with the first batch of rounds, so that no restart evades the
-    budget, and again and again; in between, this worker adds what it stores. What it has not stored
-    yet is added to the sum. While the database is away, its last figures count.
+    What all workers have stored is read with each batch of rounds and before each further probe, so
+    that neither a restart nor a second worker evades the budget. What this worker has not stored
+    yet is added. While the database is away, its last figures count.
     """
     probes, state = context.settings.file.probes, context.state
     midnight = midnight_of(context.now())
-    spent = state.spool.spent(midnight)
-    if state.spent is not None and state.spent.midnight == midnight:
-        spent += state.spent.probes
+    spent = state.spool.spent(midnight) + state.spent.known(midnight)
     if spent.high_usd >= probes.daily_budget_usd or spent.count >= probes.max_per_day:
         return "the daily probe budget is used up"
     return None

@@ -5,14 +5,14 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
 from monitor.config import Settings
-from monitor.domain import Notice, Observation, Target
+from monitor.domain import Notice, Target
 from monitor.identity import IdentityContext, IdentityLearning
 from monitor.identity.token_counts.counts import Counter
 from monitor.metrics import Metrics
@@ -21,32 +21,20 @@ from monitor.notifications.channel import Key
 from monitor.pricing.book import PriceBook
 from monitor.pricing.reconciliation import ReconciledDay
 from monitor.probing.client import ProbeClient
-from monitor.storage import Database
+from monitor.storage import Connection, Database
 from monitor.storage.batch import Batch
 from monitor.storage.leases import RoundEnd, RoundSlot
 from monitor.storage.spend_rows import ProbesSpent
 from monitor.storage.spool import Spool
 from monitor.worker.identity_memory import IdentityCache
 from monitor.worker.spend_memory import SpendMemory
+from monitor.worker.spent_today import SpentToday
 from monitor.worker.window_memory import WindowMemory
 
 
 def midnight_of(now: datetime) -> datetime:
     """The start of the UTC day."""
     return now.replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-@dataclass(frozen=True, slots=True)
-class SpentOn:
-    """The cost of the probes of one UTC day, as counted by the database."""
-
-    midnight: datetime
-    probes: ProbesSpent
-
-    def and_of(self, stored: Iterable[Observation]) -> "SpentOn":
-        """The same with these, which were stored afterwards."""
-        ends = [one.cost_ends for one in stored if one.slot >= self.midnight]
-        return replace(self, probes=self.probes + ProbesSpent.of(ends))
 
 
 # The database's clock as one machine saw it, so that a step of it is noticed.
@@ -123,8 +111,7 @@ class WorkerState:
     identity: IdentityCache = field(default_factory=IdentityCache)
     # By observation: what was learned from its answer, until both are stored.
     learnings: dict[UUID, IdentityLearning] = field(default_factory=dict)
-    spent: SpentOn | None = None  # as last counted, and what was stored since
-    sum_again_s: float = 0.0  # when to count it again (monotonic)
+    spent: SpentToday = field(default_factory=SpentToday)  # the cost of today's probes
     # Transactions that rounds share: writes of finished probes, reads before probes, heartbeats.
     writes: Batch[RoundEnd, None] = field(default_factory=Batch)
     reads: Batch[Target, Mapping[str, IdentityContext]] = field(default_factory=Batch)
@@ -170,6 +157,10 @@ class WorkerContext:
     def began_at(self) -> datetime:
         """When this worker began, corrected by later clock steps."""
         return self.now() - timedelta(seconds=time.monotonic() - self.state.began_s)
+
+    async def spent_today(self, connection: Connection) -> ProbesSpent:
+        """Sum and count of every probe of the UTC day, from all workers: the running sum."""
+        return await self.state.spent.read(connection, midnight_of(self.now()))
 
     def takers(self, notice: Notice, reported: Iterable[Key] = ()) -> Mapping[str, bool]:
         """Every channel, and whether it takes this notice; `reported`: the incidents it reports."""

@@ -35,7 +35,6 @@ from monitor.storage import (
     report_data,
     spend_rows,
 )
-from monitor.storage.spend_rows import ProbesSpent
 from monitor.worker.account_polling import providers
 from monitor.worker.context import WorkerContext
 from monitor.worker.spend_memory import STEP, SpendSettings
@@ -247,14 +246,6 @@ async def running_days(
         running = day.running.so_far(day.received(), now)
         found.append(await _judged(connection, context, running, day.provider_of, zone, now))
     return found
-
-
-async def spent_today(
-    connection: Connection, context: WorkerContext, now: datetime
-) -> ProbesSpent | None:
-    """Sum and count of every probe of the UTC day; None while the running sums are being read."""
-    settings = _spend_settings(context, zone_of(context.settings))
-    return await context.state.spend.spent_today(connection, settings, now)
 
 
 def _spend_settings(context: WorkerContext, zone: tzinfo) -> SpendSettings:

@@ -296,12 +296,8 @@ async def _verdicts(
         return found
 
     async def probe_budget() -> list[Verdict]:
-        spent = await (
-            daily_spend.spent_today(connection, context, now)
-            if running
-            else spend_rows.today(connection)
-        )
-        return judged(Subject.PROBES, ALL, _usage(spent, now)) if spent is not None else []
+        spent = await (context.spent_today if running else spend_rows.today)(connection)
+        return judged(Subject.PROBES, ALL, _usage(spent, now))
 
     async def delivery(channel: str) -> list[Verdict]:
         return judged(Subject.CHANNEL, channel, await outbox.backlog(connection, channel))

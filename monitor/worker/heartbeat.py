@@ -14,9 +14,8 @@ from functools import partial
 from monitor.domain import VerdictState
 from monitor.probing.fetch import fetch
 from monitor.rules import DeliveryBacklog, DeliveryRule, rule_of
-from monitor.storage import DatabaseUnavailable, leases, outbox, spend_rows
+from monitor.storage import DatabaseUnavailable, leases, outbox
 from monitor.storage.leases import RoundSlot
-from monitor.worker import daily_spend
 from monitor.worker.context import WorkerContext
 from monitor.worker.outage import keep
 from monitor.worker.probe_throttling import THINNED
@@ -154,8 +153,7 @@ async def update_metrics(context: WorkerContext) -> None:
     try:
         async with context.database.begin() as connection:
             delivery = await outbox.backlogs(connection, context.channels)
-            running = await daily_spend.spent_today(connection, context, context.now())
-            spent = running or await spend_rows.today(connection)
+            spent = await context.spent_today(connection)
             opened = await leases.opened(connection)
             writable = await leases.writable(connection)
     except DatabaseUnavailable:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -19,11 +19,10 @@ from monitor.identity.token_counts.comparison import (
     calibrations_from,
 )
 from monitor.identity.token_counts.counts import Counter, RatioCalibration, TokenCount, recounted
-from monitor.storage import Connection, Database, baseline_answers, probe_rows, spend_rows
+from monitor.storage import Connection, Database, baseline_answers, probe_rows
 from monitor.storage.fingerprints import BaselineEpoch
 from monitor.storage.probe_rows import InMemory, StoredBaseline, StoredBefore
 from monitor.storage.rederive import StoredObservation
-from monitor.storage.spend_rows import ProbesSpent
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +57,6 @@ class IdentityCache:
             self.profiles[learning.target] = replace(style.learnt, recorded=True)
 
 
-@dataclass(frozen=True, slots=True)
-class KnownBefore:
-    """What is known before probes: about each target's model, and about today's cost of probes.
-
-    `spent` None: it was not asked for.
-    """
-
-    identity: Mapping[str, IdentityContext]
-    spent: ProbesSpent | None
-
-
 async def load(
     database: Database,
     cache: IdentityCache,
@@ -76,16 +64,15 @@ async def load(
     *,
     now: datetime,
     deadline_s: float | None = None,
-    spent: bool = True,
-) -> KnownBefore:
+    first: Callable[[Connection], Awaitable[object]],
+) -> Mapping[str, IdentityContext]:
     """Read what the next probe of each target needs, and learn what is new.
 
-    One transaction for all of them. `spent`: also sum up today's probes. Raises
-    DatabaseUnavailable.
+    One transaction for all of them, which begins with `first`. Raises DatabaseUnavailable.
     """
     wanted = {target.name: (target, cache.of(target.name)) for target in targets}
     async with database.begin(deadline_s=deadline_s) as connection:
-        today = await spend_rows.today(connection) if spent else None
+        await first(connection)
         found = await probe_rows.load(connection, wanted, now=now)
     known = {}
     for name, stored in found.items():
@@ -101,7 +88,7 @@ async def load(
             counts=history,
             hosts=stored.hosts,
         )
-    return KnownBefore(known, today)
+    return known
 
 
 def _learnt_counts(

@@ -79,8 +79,7 @@ async def _write_some(
     )
     state.spool.forget(waiting)
     del state.ends[: len(ended)]
-    if state.spent is not None:
-        state.spent = state.spent.and_of(waiting)
+    state.spent.stored(waiting)
     for learning in learnings.values():
         state.identity.stored(learning)
     _note(context, rejected, there=len(waiting) - stored - len(rejected))

@@ -16,7 +16,7 @@ from decimal import Decimal
 from monitor.domain import Identity, Query, Sample, Target
 from monitor.rules import FallbackRule, ModelChangedRule, NoDataRule, rule_of
 from monitor.rules.window import MISSED, PATIENCE
-from monitor.storage import Connection, incident_rows, observations, spend_rows
+from monitor.storage import Connection, incident_rows, observations
 from monitor.storage.leases import RoundSlot
 from monitor.worker.context import WorkerContext
 
@@ -105,7 +105,7 @@ async def queries_of_rounds(
     ]
     if not thinned:
         return chosen
-    now, spent = context.now(), await spend_rows.today(connection)
+    now, spent = context.now(), await context.spent_today(connection)
     for target, slot in thinned:
         latest = await observations.samples(
             connection, target.name, since=now - RECENT, until=now, most=_LATEST

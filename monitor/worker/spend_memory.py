@@ -8,10 +8,9 @@ Source: docs/adr/0025-incremental-evaluation.md
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, tzinfo
-from decimal import Decimal
 from functools import cache
 from typing import NamedTuple
 from uuid import UUID
@@ -20,7 +19,6 @@ from monitor.pricing.book import PriceBook
 from monitor.pricing.meters import day_of
 from monitor.pricing.spend_day import SLICE, RunningDay, SpendSlice
 from monitor.storage import Connection, spend_rows, stored_rows
-from monitor.storage.spend_rows import ProbesSpent
 from monitor.worker.window_memory import forget_old
 
 OPEN = 3 * SLICE  # a round begins up to five minutes after its slot, and takes a while
@@ -57,26 +55,16 @@ class KnownDay:
     touched: set[str] = field(default_factory=set)  # targets whose open slices have changed
     read: bool = False  # as far as now, so that the rest comes by rows
     open: dict[str, list[SpendSlice]] = field(default_factory=dict)
-    paid: dict[datetime, ProbesSpent] = field(default_factory=dict)  # by closed slice
 
-    def note(self, target: str, slot: datetime, paid: ProbesSpent | None = None) -> None:
-        """A row was stored or changed. `paid` None: it was counted before."""
+    def note(self, target: str, slot: datetime) -> None:
+        """A row was stored or changed."""
         day = self.running
         if not day.starts_at <= slot < day.ends_at:
             return
-        begins = slice_of(slot)
-        if begins >= day.closed_until:
+        if slice_of(slot) >= day.closed_until:
             self.touched.add(target)
-            return
-        self.late = True
-        if paid is not None:
-            self.paid[begins] = self.paid.get(begins, ProbesSpent(Decimal(0), 0)) + paid
-
-    def close(self, received: Sequence[SpendSlice], until: datetime) -> None:
-        for item in received:
-            before = self.paid.get(item.starts_at, ProbesSpent(Decimal(0), 0))
-            self.paid[item.starts_at] = before + _paid(item)
-        self.running.close(received, until)
+        else:
+            self.late = True
 
     def close_until(self, until: datetime) -> None:
         """Close the open slices before an instant."""
@@ -88,21 +76,10 @@ class KnownDay:
             self.open[target] = [item for item in items if item.starts_at >= until]
             if not self.open[target]:
                 del self.open[target]
-        self.close(over, until)
+        self.running.close(over, until)
 
     def received(self) -> list[SpendSlice]:
         return [item for items in self.open.values() for item in items]
-
-    def spent(self, since: datetime, until: datetime) -> ProbesSpent:
-        """Sum and count of the probes whose slots are between two instants."""
-        total = ProbesSpent(Decimal(0), 0)
-        for begins, paid in self.paid.items():
-            if since <= begins < until:
-                total += paid
-        for item in self.received():
-            if since <= item.starts_at < until:
-                total += _paid(item)
-        return total
 
     @property
     def due(self) -> bool:
@@ -116,10 +93,6 @@ def slice_of(at: datetime) -> datetime:
     day, _, _ = day_of(at)
     midnight = datetime(day.year, day.month, day.day, tzinfo=at.tzinfo)
     return midnight + (at - midnight) // SLICE * SLICE
-
-
-def _paid(item: SpendSlice) -> ProbesSpent:
-    return ProbesSpent(item.spent.usd, item.probes, item.spent.margin_usd)
 
 
 @dataclass(slots=True)
@@ -173,18 +146,6 @@ class SpendMemory:
                 found.append(known)
         return (found[0], found[1]) if len(found) == 2 else None
 
-    async def spent_today(
-        self, connection: Connection, settings: SpendSettings, now: datetime
-    ) -> ProbesSpent | None:
-        """Sum and count of every probe of the UTC day; None while the days are not read as far."""
-        if await self.advance(connection, settings, now) is None:
-            return None
-        _, midnight, next_midnight = day_of(now)
-        total = await spend_rows.aside(connection)
-        for known in self._days.values():
-            total += known.spent(midnight, next_midnight)
-        return total
-
     async def _follow(self, connection: Connection, now: datetime, *, since: datetime) -> None:
         """Note which slices have changed by what any worker stored or derived again."""
         if self._stored_until is None or self._derived_until is None:
@@ -197,7 +158,7 @@ class SpendMemory:
             self._stored[row.id] = row.stored_at
             self._stored_until = max(self._stored_until, row.stored_at)
             for day in known:
-                day.note(row.target, row.slot, ProbesSpent(row.usd, 1, row.margin_usd))
+                day.note(row.target, row.slot)
         for change in await stored_rows.derived_costs(
             connection, after=self._derived_until, known=self._derived, since=since
         ):
@@ -235,7 +196,7 @@ async def _read(connection: Connection, day: KnownDay, now: datetime, *, until_s
         received = await spend_rows.by_five_minutes(
             connection, since=running.closed_until, until=ends_at
         )
-        day.close(received, ends_at)
+        running.close(received, ends_at)
         if time.monotonic() > until_s:
             break
     return running.closed_until >= until

@@ -221,7 +221,7 @@ FLEET_WIDE = {
     "stored_rows.derived_samples": _FEED,
     "stored_rows.stored_costs": _FEED,
     "stored_rows.stored_samples": _FEED,
-    "spend_rows.today": "the budget is that of all targets",
+    "spend_rows.by_slice": "the budget is that of all targets; what changed, or once a day",
 }
 ADVICE = f"""
 These statements read a distributed table without a filter on `{COLUMN}`, so that a distributed

@@ -21,7 +21,7 @@ from monitor.domain import (
     Verdict,
 )
 from monitor.storage import Connection, Database, leases, observations, rederive, spend_rows
-from monitor.worker import daily_spend, evaluation, spend_memory, target_verdicts
+from monitor.worker import daily_spend, evaluation, spend_memory, spent_today, target_verdicts
 from monitor.worker.context import WorkerContext
 from monitor.worker.spend_memory import slice_of
 from monitor.worker.window_memory import WindowMemory
@@ -90,7 +90,8 @@ async def test_it_judges_and_sums_as_if_everything_were_read(
     """Rows of other workers, late ones, ones by hand, of the future, and derived again."""
     random = Random(seed)
     monkeypatch.setattr(WorkerContext, "began_at", datetime.now(UTC))
-    monkeypatch.setattr(spend_memory, "SHARE", 0)  # days are summed again at once
+    for sums in (spend_memory, spent_today):
+        monkeypatch.setattr(sums, "SHARE", 0)  # summed again at once
     async with open_context(fleet(tmp_path, 3), database) as context:
         zone = daily_spend.zone_of(context.settings)
         now = context.now()
@@ -130,7 +131,7 @@ async def test_it_judges_and_sums_as_if_everything_were_read(
                 anew = await verdicts(connection, context, WindowMemory(), now)
                 running = await daily_spend.running_days(connection, context, zone, now)
                 summed = await daily_spend.days(connection, context, zone, now)
-                paid = await daily_spend.spent_today(connection, context, now)
+                paid = await context.spent_today(connection)
                 assert (step, grown) == (step, anew)
                 assert (step, running) == (step, summed)
                 assert (step, paid) == (step, await spend_rows.today(connection))

@@ -1,14 +1,16 @@
 """The probes' own daily budget: no restart, no second worker and no lost database evades it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
-from monitor.domain import Observation
-from monitor.storage import Database, observations
-from monitor.worker import admission, probe_round
+from monitor.domain import Cost, CostSource, IdentityJudgement, Observation
+from monitor.storage import Database, observations, rederive
+from monitor.worker import admission, outage, probe_round, spent_today
 from tests.contract.open_context import open_context, settings
 from tests.contract.test_outage import Doors
 from tests.e2e.worker_process import rows
@@ -65,6 +67,59 @@ async def test_it_goes_on_with_the_next_day(database: Database, tmp_path: Path) 
         await observations.add(connection, [spending("0.50", at=yesterday)])
     async with open_context(settings(tmp_path, **LIMITS), database) as context:
         assert (await admission.before_probe(context, context.settings.targets["rag"]))[0] is None
+
+
+async def test_workers_that_share_a_budget_count_what_the_others_have_just_stored(
+    database: Database, tmp_path: Path
+) -> None:
+    """Each probe is counted once: as stored by itself, and again as read from the database."""
+    async with open_context(settings(tmp_path, **LIMITS), database) as one:
+        other = replace(one, worker="w2", state=type(one.state)())
+        rag = one.settings.targets["rag"]
+        for context in (one, other):
+            assert (await admission.before_probe(context, rag))[0] is None
+        for nth in range(10):
+            context = (one, other)[nth % 2]
+            assert (await admission.before_probe(context, rag))[0] is None, nth
+            probe = spending("0.04")
+            await outage.keep(context, [probe])
+            await outage.keep(context, [probe])  # a duplicate
+            assert admission.budget_used_up(context) == (USED_UP if nth == 9 else None), nth
+        for context in (one, other):
+            assert (await admission.before_probe(context, rag))[0] == USED_UP
+
+
+async def test_a_cost_that_a_receipt_corrects_counts_for_every_worker(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spent_today, "SHARE", 0)
+    probe = spending("0.30")
+    async with open_context(settings(tmp_path, **LIMITS), database) as context:
+        rag = context.settings.targets["rag"]
+        await outage.keep(context, [probe])
+        assert (await admission.before_probe(context, rag))[0] is None
+        async with database.begin() as connection:
+            who = IdentityJudgement(probe.identity, probe.model_detected, 0.9, (), "")
+            cost = Cost(Decimal("0.50"), CostSource.PROVIDER, {})
+            new = rederive.DerivedJudgement(who, cost)
+            await rederive.rewrite(connection, "rag", [((probe.slot, probe.id), new)])
+        assert (await admission.before_probe(context, rag))[0] == USED_UP
+
+
+async def test_a_long_day_is_summed_in_several_reads(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spent_today, "READING_S", -1)  # one statement a read
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    async with database.begin() as connection:
+        await observations.add(
+            connection, [spending("0.01", at=midnight + timedelta(hours=h)) for h in range(24)]
+        )
+    async with open_context(settings(tmp_path), database) as context, database.begin() as reading:
+        long_ago = text("UPDATE observations SET recorded_at = recorded_at - interval '1 hour'")
+        await reading.execute(long_ago)
+        counts = [(await context.spent_today(reading)).count for _ in range(9)]
+    assert counts == [3, 6, 9, 12, 15, 18, 21, 24, 24]
 
 
 async def test_while_the_database_is_away_what_it_said_last_and_what_waits_for_it_count(

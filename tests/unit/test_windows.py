@@ -1,5 +1,6 @@
 """Windows: the last day of a target, bounded, and the same however it was built."""
 
+from array import array
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -161,6 +162,7 @@ def test_a_window_that_grew_for_days_judges_as_one_that_was_just_read(seed: int)
     every = min(b.round - a.round for a, b in pairwise(samples) if b.round > a.round)
     queries = len({each.query for each in samples})
     grown = Window("rag", every=every, queries=queries, deadline=timedelta(minutes=1))
+    grown.log.first = 65_300 * (seed % 2)  # 16 bits of each number are kept
     looks = Random(seed)
     for nth, each in enumerate(samples):
         grown.add(each)
@@ -207,9 +209,11 @@ def test_a_packed_sample_is_what_it_was(
     log, read = SampleLog(), identity not in (Identity.EXPECTED, Identity.UNKNOWN)
     given_samples = [
         sample(
-            id=UUID(int=nth), at=NOON + timedelta(seconds=nth),
-            round=NOON - timedelta(seconds=late_s), ttft_ms=ttft_ms, identity=identity,
-            outcome=outcome, cost_usd=cost, cost_low_usd=low, cost_high_usd=high,
+            id=UUID(int=nth << 60), at=NOON + timedelta(seconds=nth),
+            round=NOON - timedelta(seconds=late_s), identity=identity, outcome=outcome,
+            ttft_ms=1234.567891 if nth % 2 else ttft_ms,  # a number of ns
+            cost_usd=Decimal("0.00014") if low is None and nth % 2 else cost,
+            cost_low_usd=low, cost_high_usd=high,
             recorded_at=None if stored_s is None else NOON + timedelta(seconds=stored_s),
             why=text if read else "", error=text, confidence=0.5 if read else None,
             degraded=degraded, compared=compared, change_detected=compared,
@@ -225,7 +229,7 @@ def test_a_packed_sample_is_what_it_was(
 
 
 def test_a_day_of_a_target_takes_little_memory() -> None:
-    """About 155 KiB a target, 46 of them for sources and usage; as objects a megabyte."""
+    """About 106 KiB a target, 23 of them for sources and usage; as objects a megabyte."""
     import tracemalloc
 
     random = Random(1)
@@ -247,4 +251,49 @@ def test_a_day_of_a_target_takes_little_memory() -> None:
     finally:
         tracemalloc.stop()
     assert len(window.samples) == 1440
-    assert after_ - before < 160 * 1024, after_ - before
+    assert after_ - before < 112 * 1024, after_ - before
+
+
+COUNTS = st.none() | st.integers(0, 70_000)
+
+
+@given(
+    rows=st.lists(
+        st.tuples(COUNTS, COUNTS, COUNTS, st.none() | st.floats(0, 1), st.booleans()), max_size=40
+    ),
+    dropped=st.integers(0, 40),
+)
+@settings(max_examples=60, deadline=None)
+def test_figures_of_answers_are_what_they_were(
+    rows: list[tuple[int | None, int | None, int | None, float | None, bool]], dropped: int
+) -> None:
+    """Whatever their columns began with: no value, a small number, a large one or a fraction."""
+    window = Window("rag", every=EVERY, queries=1)
+    for nth, (prompt, answer, sources, score, priced) in enumerate(rows):
+        at = NOON + nth * EVERY
+        window.add(
+            sample(
+                at=at, round=at, query="q0", prompt_tokens=prompt, answer_tokens=answer or 0,
+                source_count=sources or 0, source_best_score=score,
+                cost_usd=Decimal("0.25") if priced else None, cost_source=CostSource.REPORTED,
+            )
+        )  # fmt: skip
+    window.forget(NOON + dropped * EVERY)
+    left = rows[dropped:]
+    expected = [
+        [row[2] or 0 for row in left],
+        [row[3] for row in left],
+        [0.25 if row[4] else None for row in left],
+        [row[0] for row in left],
+        [row[1] or 0 for row in left],
+    ]
+    found = []
+    for histories, columns in ((window.histories.sources, 2), (window.histories.usage, 3)):
+        for column in range(columns):
+            values = [v for history in histories.values() for v in history.column(column)]
+            latest = [v for history in histories.values() for v in history.latest(column, 3)]
+            assert repr(latest) == repr(values[-3:])
+            found.append(values)
+    assert [[None if v != v else v for v in one] for one in found] == [  # NaN: not known
+        [None if v is None else array("f", [v])[0] for v in one] for one in expected
+    ]
