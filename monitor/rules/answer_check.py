@@ -11,7 +11,7 @@ from typing import ClassVar
 from monitor.domain import Finding, Incident, Sample, Severity, Subject, Verdict, VerdictState
 from monitor.redaction import plain
 from monitor.rules.limit_checks import CERTAIN, at_least, at_most, between
-from monitor.rules.packed_samples import PackedSequence
+from monitor.rules.packed_sequence import PackedSequence
 from monitor.rules.rule import Rule, Unit
 from monitor.rules.window import Window
 

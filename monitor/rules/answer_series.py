@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from monitor.domain import Sample
-from monitor.rules.packed_samples import LOW_BITS, PackedSequence, SampleLog, instant, microseconds
+from monitor.rules.packed_samples import LOW_BITS, SampleLog, instant, microseconds
+from monitor.rules.packed_sequence import PackedSequence
 
 
 def breach_length(hits: Iterable[bool], proven: int) -> int:

@@ -8,17 +8,14 @@ judgement) is kept beside them. A `Sample` is made when a rule looks at it.
 import zlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from math import isnan, nan
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from monitor.domain import Identity, Outcome, Sample
-
-T = TypeVar("T")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -394,31 +391,3 @@ def _amount(usd: Decimal | None) -> int | None:
     amount = usd.scaleb(12)
     exact = int(amount) if amount.is_finite() else _NOTHING
     return exact if 0 <= exact < 2**63 and exact == amount else None
-
-
-class PackedSequence(Sequence[T]):
-    """A sequence of samples, or of what is made of each, by their numbers."""
-
-    __slots__ = ("_made", "_numbers")
-
-    def __init__(self, numbers: Sequence[int], made: Callable[[int], T]) -> None:
-        self._numbers = numbers
-        self._made = made
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    @overload
-    def __getitem__(self, index: int) -> T: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[T]: ...
-    def __getitem__(self, index: int | slice) -> T | list[T]:
-        if isinstance(index, slice):
-            return list(map(self._made, self._numbers[index]))
-        return self._made(self._numbers[index])
-
-    def __iter__(self) -> Iterator[T]:
-        return map(self._made, self._numbers)
-
-    def __reversed__(self) -> Iterator[T]:
-        return map(self._made, reversed(self._numbers))

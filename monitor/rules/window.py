@@ -9,7 +9,8 @@ from typing import Self
 
 from monitor.domain import Identity, Incident, Outcome, Sample
 from monitor.rules.answer_series import AnswerSeries
-from monitor.rules.packed_samples import PackedSequence, SampleLog, instant, microseconds
+from monitor.rules.packed_samples import SampleLog, instant, microseconds
+from monitor.rules.packed_sequence import PackedSequence
 from monitor.rules.query_history import QueryHistories
 from monitor.rules.window_rounds import RoundLog, RoundSamples
 

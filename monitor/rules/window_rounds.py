@@ -8,7 +8,8 @@ from datetime import datetime
 from statistics import fmean
 
 from monitor.domain import Outcome, Sample
-from monitor.rules.packed_samples import PackedSequence, SampleLog, instant
+from monitor.rules.packed_samples import SampleLog, instant
+from monitor.rules.packed_sequence import PackedSequence
 
 _LEAST_MS = 0.1  # lower bound of a latency: zero has no logarithm
 

@@ -217,6 +217,7 @@ FLEET_WIDE = {
     "spend_rows.by_five_minutes": "the spend of a day is that of all targets; by one worker",
     "spend_rows.keep": "the spend of a day is that of all targets; by one worker",
     "spend_rows.stale_days": "the spend of a day is that of all targets; by one worker",
+    "spend_rows.today": "the digest, once a day",
     "stored_rows.derived_costs": _FEED,
     "stored_rows.derived_samples": _FEED,
     "stored_rows.stored_costs": _FEED,
