@@ -6,16 +6,20 @@ time. Source: docs/alerts.md#answer_check
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from monitor.domain import AnswerExpectation, Finish
-from monitor.identity.fingerprint.features import LANGUAGES, language
+from monitor.identity.fingerprint.features import LANGUAGES, other_than
 from monitor.redaction import plain
 
 LONGEST = 200_000  # characters that are examined
 SHOWN = 60  # characters of a value in a message
-_FENCE = re.compile(r"\A```(?:json)?[ \t]*\n(.*)\n```\Z", re.DOTALL)
+_FENCE = re.compile(r"\A(```|~~~)[\w+-]*[ \t]*\r?\n(.*)\n[ \t]*\1\Z", re.DOTALL)
+# Models write these in place of the plain characters that a person writes into a configuration.
+_PLAIN = str.maketrans("‘’‚ʼ“”„‐‑", "''''\"\"\"--", "\u00ad\u200b\u2060\ufeff")
+_BLANKS = re.compile(r"\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ Check = Callable[[AnswerExpectation, CheckedAnswer], Iterator[str]]
 
 def failed_check(expect: AnswerExpectation, answer: CheckedAnswer) -> str | None:
     """The first check that an answer fails, as `name: what is wrong`; None if it passes all."""
-    answer = replace(answer, text=answer.text[:LONGEST])
+    answer = replace(answer, text=_whole_characters(answer.text[:LONGEST]))
     for name, check in CHECKS.items():
         if answer.cut and name in WHOLE:
             continue
@@ -47,22 +51,34 @@ def failed_check(expect: AnswerExpectation, answer: CheckedAnswer) -> str | None
     return None
 
 
+def _whole_characters(text: str) -> str:
+    """The text in composed form. Halves of a character from two events are one character again."""
+    joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return unicodedata.normalize("NFC", joined)
+
+
+def folded(text: str) -> str:
+    """A text as `contains` compares it: without differences of case, white space and typography."""
+    composed = unicodedata.normalize("NFC", text).translate(_PLAIN)
+    return _BLANKS.sub(" ", composed.casefold())
+
+
 def _complete(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]:
     if expect.complete and answer.finish is Finish.LENGTH:
         yield f"the token limit cut the answer after {len(answer.text):,} characters"
 
 
 def _contains(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]:
-    folded = answer.text.casefold()
+    text = f" {folded(answer.text)} "  # a blank in the wanted text matches the beginning and end
     for wanted in expect.contains:
-        if wanted.casefold() not in folded:
+        if folded(wanted) not in text:
             yield f"“{_short(wanted)}” is missing"
 
 
 def _not_contains(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]:
-    folded = answer.text.casefold()
+    text = f" {folded(answer.text)} "
     for unwanted in expect.not_contains:
-        if unwanted.casefold() in folded:
+        if folded(unwanted) in text:
             yield f"the answer contains “{_short(unwanted)}”"
 
 
@@ -86,10 +102,8 @@ def _max_chars(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str
 
 
 def _language(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]:
-    if expect.language is not None:
-        found = language(answer.text)
-        if found is not None and found != expect.language:  # too short a text has no language
-            yield f"the answer is in {found}, expected is {expect.language}"
+    if expect.language is not None and (found := other_than(expect.language, answer.text)):
+        yield f"the answer is in {found}, expected is {expect.language}"
 
 
 def _sources(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]:
@@ -101,18 +115,33 @@ def _sources(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]:
 
 def _json(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]:
     if expect.json:
-        stripped = answer.text.strip()
+        stripped = answer.text.strip().strip("\ufeff")
         fenced = _FENCE.match(stripped)
-        try:
-            json.loads(fenced[1] if fenced else stripped)
+        try:  # a number may have more digits than Python converts
+            json.loads(
+                fenced[2] if fenced else stripped, parse_int=str, parse_constant=_no_constant
+            )
         except RecursionError:
             yield "the answer is nested too deeply to be read as JSON"
         except ValueError as error:
             yield f"the answer is not one JSON document ({plain(str(error), SHOWN)})"
 
 
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def visible(text: str) -> str:
+    """A text that an answer can be searched for. Raises ValueError."""
+    if not folded(text).strip():
+        raise ValueError("must not be empty")
+    return text
+
+
 def pattern(text: str) -> str:
     """A regular expression that Python can compile. Raises ValueError."""
+    if not text:
+        raise ValueError("must not be empty: every answer matches it")
     try:
         re.compile(text)
     except (re.error, RecursionError, OverflowError) as error:
@@ -122,9 +151,9 @@ def pattern(text: str) -> str:
 
 def known_language(name: str) -> str:
     """A language or script that answers can be recognised in. Raises ValueError."""
-    if name not in LANGUAGES:
+    if name.lower() not in LANGUAGES:
         raise ValueError(f"unknown language: write one of {', '.join(LANGUAGES)}")
-    return name
+    return name.lower()
 
 
 def _short(text: str) -> str:

@@ -69,7 +69,7 @@ class ComparisonRequest:
 def compare(request: ComparisonRequest) -> None:
     """Ask both sides in turn, and print differences, their intervals and a conclusion.
 
-    Interrupted, it prints what was measured until then. Exit 1 if no pair was answered.
+    Interrupted, it prints what was measured until then. Exit 1 if no pair was answered by both.
     """
     settings = configuration()
     a, b = _sides(settings, request)
@@ -85,23 +85,27 @@ def compare(request: ComparisonRequest) -> None:
     if request.html is not None:
         _writable(request.html)
     identity.prepare()
-    limit = request.budget or settings.file.probes.daily_budget_usd
+    limit = request.budget
+    if limit is None:
+        limit = settings.file.probes.daily_budget_usd
     run = _Comparison(settings, a, b, queries, request, limit=limit, judge=judge)
     status = 0
     try:
         run_async(run.ask())
     except KeyboardInterrupt:
         status = INTERRUPTED
-    if not any(pair.answered for pair in run.pairs):
+    if not any(pair.a.answered or pair.b.answered for pair in run.pairs):
         for line in _errors(run):
             print(line, file=sys.stderr)  # noqa: T201
-        stop(f"no pair was answered by both sides, of {len(run.pairs)}", status or 1)
+        stop(run.stopped or f"neither side answered, in {len(run.pairs)} pairs", status or 1)
     page = run.page()
     if request.html is not None:
         with private_file(request.html) as file:
             file.write(comparison_page(page, run.pairs).encode())
     for line in [_document(page)] if request.as_json else [*table(page), *_errors(run)]:
         print(line)  # noqa: T201
+    if not any(pair.answered for pair in run.pairs):
+        stop(f"no pair was answered by both sides, of {len(run.pairs)}", status or 1)
     if status:
         stop(f"interrupted after {len(run.pairs)} of {run.planned} pairs", status)
 
@@ -167,7 +171,6 @@ def _judge_target(request: ComparisonRequest) -> Target | None:
         model=request.judge_model,
         expected_models=(request.judge_model,),
         headers=headers,
-        options={"body": {"temperature": 0}},
     )
     try:
         dialect_of(target).build_request(target.queries[0], target)
@@ -201,6 +204,7 @@ class _Comparison:
         default_factory=list
     )
     spent: Decimal = Decimal(0)
+    unpriced: int = 0  # answers whose cost is not known
     judge_usd: Decimal | None = Decimal(0)
     stopped: str | None = None
 
@@ -239,7 +243,6 @@ class _Comparison:
         answers = {}
         for side in (self.b, self.a) if first_b else (self.a, self.b):
             answers[side.label] = await self._answer(client, book, side.target, query)
-            self.spent += answers[side.label].observation.cost_ends[1]
         self.pairs.append(
             AnswerPair(query.id, query.text, answers[self.a.label], answers[self.b.label])
         )
@@ -251,6 +254,9 @@ class _Comparison:
         transcript, observation = await manual_probe(
             client, self.settings, book, target, query, secrets=secrets
         )
+        self.spent += observation.cost_ends[1]
+        known = observation.cost_usd is not None or observation.cost_high_usd is not None
+        self.unpriced += observation.answer_chars > 0 and not known
         text = redact(read(dialect_of(target), transcript).text, secrets)
         return ComparedAnswer(observation, text)
 
@@ -286,7 +292,6 @@ class _Comparison:
                     self.judge_usd = None
                 elif self.judge_usd is not None:
                     self.judge_usd += usd
-                self.spent += answer.observation.cost_ends[1]
                 dearest = max(dearest, answer.observation.cost_ends[1])
             self.verdicts.append((both[0], both[1]))
 
@@ -294,7 +299,7 @@ class _Comparison:
         from monitor.paired_comparison.conclusion import conclusion
         from monitor.paired_comparison.differences import differences, shares
 
-        found, held = differences(self.pairs, seed=self.request.seed), shares(self.pairs)
+        found, held = differences(self.pairs), shares(self.pairs)
         judge = None
         if self.judge is not None and self.verdicts:
             judge = judge_verdicts.judged(self.judge.model or "", self.verdicts, usd=self.judge_usd)
@@ -318,6 +323,7 @@ class _Comparison:
             untimed=sum(pair.answered and not pair.timed for pair in self.pairs),
             judge=judge,
             spent=self.spent,
+            unpriced=self.unpriced,
             stopped=self.stopped,
             conclusion=conclusion(self.a.label, self.b.label, found, held, judge),
         )
@@ -358,6 +364,7 @@ def _document(page: ComparisonPage) -> str:
                 "difference": found.difference,
                 "low": found.low,
                 "high": found.high,
+                "p": found.p,
             }
             for found in page.differences
         ],
@@ -370,6 +377,7 @@ def _document(page: ComparisonPage) -> str:
         "writing_separability": page.separability,
         "judge": None,
         "spent_usd": format(page.spent, "f"),
+        "unpriced_answers": page.unpriced,
         "stopped": page.stopped,
         "conclusion": page.conclusion,
     }
@@ -384,6 +392,7 @@ def _document(page: ComparisonPage) -> str:
             "agreement": judge.agreement,
             "prefers_b_low": judge.low,
             "prefers_b_high": judge.high,
+            "p": judge.p,
             "usd": None if judge.usd is None else format(judge.usd, "f"),
         }
     return json.dumps(document)

@@ -4,28 +4,35 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from monitor.answer_checks import LONGEST, known_language, pattern
+from monitor.answer_checks import LONGEST, SHOWN, folded, known_language, pattern, visible
 from monitor.config.section import Listed, Section, shown
 from monitor.config.value_kinds import VERBATIM, SlugName, not_blank
 from monitor.identity.fingerprint.features import LANGUAGES
+from monitor.redaction import plain
+
+Wanted = Annotated[str, AfterValidator(visible), VERBATIM]  # `" AI "` is the word alone
 
 
 class ExpectSection(Section):
     """What each answer to a query must fulfil."""
 
-    contains: Listed[Annotated[str, AfterValidator(not_blank)]] = Field(
-        [], description="texts that the answer contains; upper and lower case are the same"
+    contains: Listed[Wanted] = Field(
+        [],
+        description="texts that the answer contains, blanks included; case, kinds of white space "
+        "and typographic quotes and hyphens make no difference",
     )
-    not_contains: Listed[Annotated[str, AfterValidator(not_blank)]] = Field(
-        [], description="texts that it does not contain"
+    not_contains: Listed[Wanted] = Field(
+        [], description="texts that it does not contain, compared in the same way"
     )
-    matches: Annotated[str, AfterValidator(pattern)] | None = Field(
+    matches: Annotated[str, AfterValidator(pattern), VERBATIM] | None = Field(
         None, description="Python regular expression that is found in it"
     )
     min_chars: int | None = Field(None, gt=0, le=LONGEST, description="fewest characters")
     max_chars: int | None = Field(None, gt=0, le=LONGEST, description="most characters")
     language: Annotated[str, AfterValidator(known_language)] | None = Field(
-        None, description=f"its language or script: {', '.join(LANGUAGES)}"
+        None,
+        description="its language or script, if the answer is long enough to tell: "
+        f"{', '.join(LANGUAGES)}",
     )
     sources_at_least: int | None = Field(
         None, gt=0, description="fewest retrieved sources, where the protocol lists them"
@@ -39,6 +46,18 @@ class ExpectSection(Section):
             raise ValueError(
                 f"min_chars = {self.min_chars}: write at most max_chars, which is {self.max_chars}"
             )
+        for wanted in self.contains:
+            if self.max_chars and len(wanted.strip()) > self.max_chars:
+                raise ValueError(
+                    f"a text in contains has {len(wanted.strip())} characters: raise max_chars, "
+                    f"which is {self.max_chars}"
+                )
+            for unwanted in self.not_contains:
+                if folded(unwanted) in f" {folded(wanted)} ":
+                    raise ValueError(
+                        f"no answer can contain “{plain(wanted, SHOWN)}” without "
+                        f"“{plain(unwanted, SHOWN)}” (not_contains): remove one of them"
+                    )
         return self
 
 

@@ -11,7 +11,7 @@ from datetime import time, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from functools import cache
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
@@ -41,12 +41,11 @@ def normalized(value: Any, kind: Any) -> Any:
         return value if VERBATIM in marks else normalized(value, inner)
     if origin in (Union, UnionType):
         for choice in get_args(kind):
-            value = normalized(value, choice)
+            if choice is not NoneType:
+                value = normalized(value, choice)
         return value
     if origin is Literal:
         return _chosen(value, get_args(kind))
-    if isinstance(kind, type) and issubclass(kind, StrEnum):
-        return _chosen(value, tuple(word.value for word in kind))
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return _chosen(value, tuple(word.value for word in kind))
     if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -56,6 +55,8 @@ def normalized(value: Any, kind: Any) -> Any:
         return {normalized(k, of_keys): normalized(v, of_values) for k, v in value.items()}
     if origin in (list, tuple) and isinstance(value, list):
         return [normalized(item, get_args(kind)[0]) for item in value]
+    if origin is list:  # a single entry without brackets
+        return normalized(value, get_args(kind)[0])
     return _plain(value, kind)
 
 

@@ -1,13 +1,12 @@
 """Paired differences with confidence intervals.
 
-Medians have exact, distribution-free intervals; means have BCa bootstrap intervals. Both come from
-SciPy, an optional dependency: this module is imported by `monitor compare` only.
-Source: docs.scipy.org/doc/scipy/reference/generated/scipy.stats.quantile_test.html and bootstrap
+Medians have exact, distribution-free intervals; means have Student's intervals of the differences.
+Both come from SciPy, an optional dependency: this module is imported by `monitor compare` only.
+Source: docs.scipy.org/doc/scipy/reference/generated/scipy.stats.quantile_test.html and ttest_1samp
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
 from statistics import fmean, median
 
 import numpy as np
@@ -18,7 +17,6 @@ from monitor.paired_comparison.paired_answers import METRICS, AnswerPair, Metric
 CONFIDENCE = 0.95
 PASSED = "passed its checks"
 FEWEST = 6  # pairs: with fewer, no interval of the median reaches 95 %
-RESAMPLES = 9_999
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +24,7 @@ class Difference:
     """One metric of both sides, and B − A over the pairs in which both were measured.
 
     `low`, `high`: the 95 % interval; None with fewer than six pairs. Units are those of the metric.
+    `p`: how likely a difference as large is between equal sides; None as above.
     """
 
     metric: Metric
@@ -35,6 +34,7 @@ class Difference:
     difference: float
     low: float | None = None
     high: float | None = None
+    p: float | None = None
 
     @property
     def shown(self) -> bool:
@@ -62,13 +62,13 @@ class ShareDifference:
         return self.p < 1 - CONFIDENCE
 
 
-def differences(pairs: Sequence[AnswerPair], *, seed: int = 0) -> list[Difference]:
+def differences(pairs: Sequence[AnswerPair]) -> list[Difference]:
     """Every metric that both sides have in at least one pair."""
-    found = (_difference(metric, pairs, seed) for metric in METRICS)
+    found = (_difference(metric, pairs) for metric in METRICS)
     return [difference for difference in found if difference is not None]
 
 
-def _difference(metric: Metric, pairs: Sequence[AnswerPair], seed: int) -> Difference | None:
+def _difference(metric: Metric, pairs: Sequence[AnswerPair]) -> Difference | None:
     values = [
         (a, b)
         for pair in pairs
@@ -78,7 +78,7 @@ def _difference(metric: Metric, pairs: Sequence[AnswerPair], seed: int) -> Diffe
         return None
     middle = fmean if metric.mean else median
     change = [b - a for a, b in values]
-    low, high = _interval(change, mean=metric.mean, seed=seed)
+    low, high, p = _of_mean(change) if metric.mean else _of_median(change)
     return Difference(
         metric,
         len(values),
@@ -87,29 +87,31 @@ def _difference(metric: Metric, pairs: Sequence[AnswerPair], seed: int) -> Diffe
         middle(change),
         low,
         high,
+        p,
     )
 
 
-def _interval(
-    change: Sequence[float], *, mean: bool, seed: int
-) -> tuple[float | None, float | None]:
+_Interval = tuple[float | None, float | None, float | None]  # low, high, p
+
+
+def _of_median(change: Sequence[float]) -> _Interval:
+    """Order statistics and the sign test: both exact, whatever the distribution."""
     if len(change) < FEWEST:
-        return None, None
-    if min(change) == max(change):  # BCa is not defined where nothing varies
-        return change[0], change[0]
-    if mean:
-        found = stats.bootstrap(
-            (np.asarray(change),),
-            np.mean,
-            confidence_level=CONFIDENCE,
-            n_resamples=RESAMPLES,
-            vectorized=True,
-            rng=np.random.default_rng(seed),
-        ).confidence_interval
-    else:
-        found = stats.quantile_test(np.asarray(change), p=0.5).confidence_interval(CONFIDENCE)
-    low, high = float(found.low), float(found.high)
-    return (low, high) if isfinite(low) and isfinite(high) else (None, None)
+        return None, None, None
+    found = stats.quantile_test(np.asarray(change), p=0.5).confidence_interval(CONFIDENCE)
+    differing = [value > 0 for value in change if value]
+    return float(found.low), float(found.high), even_chance(sum(differing), len(differing))
+
+
+def _of_mean(change: Sequence[float]) -> _Interval:
+    """Student's interval: with 6 to 10 pairs of skewed costs a bootstrap covers too seldom."""
+    if len(change) < FEWEST:
+        return None, None, None
+    if min(change) == max(change):  # nothing varies
+        return change[0], change[0], even_chance(len(change) if change[0] else 0, len(change))
+    found = stats.ttest_1samp(np.asarray(change), 0.0)
+    low, high = found.confidence_interval(CONFIDENCE)
+    return float(low), float(high), float(found.pvalue)
 
 
 def shares(pairs: Sequence[AnswerPair]) -> list[ShareDifference]:
@@ -131,9 +133,13 @@ def shares(pairs: Sequence[AnswerPair]) -> list[ShareDifference]:
 def _share(name: str, held: Sequence[tuple[bool, bool]]) -> ShareDifference:
     only_a = sum(a and not b for a, b in held)
     only_b = sum(b and not a for a, b in held)
-    apart = only_a + only_b
-    p = float(stats.binomtest(only_a, apart).pvalue) if apart else 1.0
+    p = even_chance(only_a, only_a + only_b)
     return ShareDifference(name, len(held), sum(a for a, _ in held), sum(b for _, b in held), p)
+
+
+def even_chance(count: int, of: int) -> float:
+    """How likely a split as uneven is where both outcomes are equally likely (exact)."""
+    return float(stats.binomtest(count, of).pvalue) if of else 1.0
 
 
 def share_interval(count: int, of: int) -> tuple[float, float]:

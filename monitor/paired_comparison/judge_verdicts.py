@@ -13,7 +13,11 @@ from enum import Enum
 from monitor.paired_comparison.paired_answers import AnswerPair
 
 LONGEST = 8_000  # characters of an answer that the judge reads
-_WORDS = re.compile(r"\b(FIRST|SECOND|TIE)\b", re.IGNORECASE)
+# A verdict: in capitals anywhere, or the whole reply. "The first answer is wrong" is none.
+_CAPITALS = re.compile(r"\b(FIRST|SECOND|TIE)\b")
+_WHOLE = re.compile(
+    r"\W*(?:the\s+)?(first|second|tie)(?:\s+(?:answer|one|assistant))?\W*", re.IGNORECASE
+)
 
 
 class Preference(Enum):
@@ -43,7 +47,8 @@ def question_to_judge(pair: AnswerPair, *, swapped: bool, mark: str) -> str:
 
 def verdict(reply: str, *, swapped: bool) -> Preference:
     """What one reply of the judge says."""
-    words = {word.upper() for word in _WORDS.findall(reply)}
+    whole = _WHOLE.fullmatch(reply)
+    words = {whole[1].upper()} if whole else set(_CAPITALS.findall(reply))
     if len(words) != 1:
         return Preference.UNREADABLE
     word = words.pop()
@@ -68,6 +73,7 @@ class JudgeSummary:
 
     `agreement` 0..1: the share of the readable pairs in which both orders led to one verdict.
     `low`, `high`: the exact 95 % interval of the share that prefers B, of those that prefer one.
+    `p`: how likely so uneven preferences are where both are equally good.
     """
 
     model: str
@@ -80,6 +86,7 @@ class JudgeSummary:
     low: float | None = None
     high: float | None = None
     usd: Decimal | None = None
+    p: float | None = None
 
     @property
     def prefers(self) -> str | None:
@@ -96,7 +103,7 @@ def judged(
     usd: Decimal | None,
 ) -> JudgeSummary:
     """The summary of both verdicts on each pair."""
-    from monitor.paired_comparison.differences import share_interval  # loads SciPy
+    from monitor.paired_comparison.differences import even_chance, share_interval  # load SciPy
 
     found = [preference(*both) for both in verdicts]
     a, b = found.count(Preference.A), found.count(Preference.B)
@@ -114,4 +121,5 @@ def judged(
         low=low,
         high=high,
         usd=usd,
+        p=even_chance(b, a + b) if a + b else None,
     )

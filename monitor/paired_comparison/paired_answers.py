@@ -79,11 +79,12 @@ def _cost(answer: ComparedAnswer) -> float | None:
 
 
 TTFT = Metric("time to first token", "ms", lambda one: _timed(one, one.observation.ttft_ms))
+TOTAL = Metric("time to the end", "ms", lambda one: _timed(one, one.observation.total_ms))
 COST = Metric("cost per query", "USD", _cost, mean=True)
 METRICS = (
     TTFT,
     Metric("time per token", "ms", lambda one: _timed(one, one.observation.tpot_ms)),
-    Metric("time to the end", "ms", lambda one: _timed(one, one.observation.total_ms)),
+    TOTAL,
     COST,
     Metric(
         "answer length",

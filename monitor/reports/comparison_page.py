@@ -24,7 +24,8 @@ TELLS_APART = 0.85
 class ComparisonPage:
     """The result of a comparison. `models`: how often which model answered, for A and for B.
 
-    `untimed`: pairs answered while this machine was too busy to time them.
+    `untimed`: pairs answered while this machine was too busy to time them. `unpriced`: answers
+    whose cost is not known and not part of `spent`, those of the judge included.
     """
 
     made_at: datetime
@@ -39,6 +40,7 @@ class ComparisonPage:
     untimed: int
     judge: JudgeSummary | None
     spent: Decimal
+    unpriced: int
     stopped: str | None
     conclusion: str
 
@@ -140,7 +142,14 @@ def remarks(page: ComparisonPage) -> Iterator[str]:
             f"decided by the order alone {judge.by_order}, unreadable {judge.unreadable}; agrees "
             f"with itself when the order is swapped: {agreement}; {cost}"
         )
-    yield f"cost of this comparison: at most {usd_text(page.spent)}"
+    if page.unpriced:
+        plural = "s" if page.unpriced != 1 else ""
+        yield (
+            f"cost of this comparison: not known: {page.unpriced} answer{plural} without a price, "
+            f"the others at most {usd_text(page.spent)}"
+        )
+    else:
+        yield f"cost of this comparison: at most {usd_text(page.spent)}"
     if page.stopped:
         yield page.stopped
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice, takewhile
+from math import comb
 from typing import ClassVar
 
 from monitor.domain import Finding, Incident, Sample, Severity, Subject, Verdict, VerdictState
@@ -20,6 +21,7 @@ _MOST = 50  # answers of one query that are judged
 _USUAL = 200  # earlier answers of a query that show how often it fails anyway
 _CHANCE = 0.001  # that so many answers in a row fail by the usual rate
 _SHOWN = 160  # characters of a failed check
+_SENT = 24  # latest rounds; a query that is in none of them is no longer configured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +30,9 @@ class AnswerCheckRule(Rule):
 
     Each query is judged by itself. A query that failed now and then before needs more in a row: as
     many as its own rate makes improbable (1 in 1,000). `failed` of its last `of` answers are a
-    breach, too. It resolves after `good` passing answers in a row of each query that failed.
-    Answers that were not checked are ignored.
+    breach, too, under the same condition. It resolves after `good` passing answers in a row of each
+    query that failed so, or once the query is no longer sent. Answers that were not checked are
+    ignored.
 
     Source: docs/alerts.md#answer_check
     """
@@ -65,16 +68,23 @@ class AnswerCheckRule(Rule):
         begun = latest_incident.breach_since if latest_incident is not None and open_ else None
         since = window.since(latest_incident)
         queries = _by_query(window)
+        sent = {
+            query
+            for nth in range(1, min(len(window.rounds), _SENT) + 1)
+            for query in window.rounds[-nth].asked
+        }
         shown: list[Sample] = []  # the failures that prove a breach
         passing: list[datetime] = []  # of queries that recover: since when they pass
-        for answers in queries.values():
+        for query, answers in queries.items():
             latest = list(islice(reversed(answers), _MOST))
+            if query not in sent:
+                continue
             if not open_:
                 shown += self._proof([one for one in latest if one.at > since], answers)
                 continue
             own = [one for one in latest if begun is None or one.at >= begun]
             passed = list(takewhile(lambda one: one.check_passed, own))
-            if len(passed) == len(own) or len(passed) >= self.good:
+            if len(passed) >= self.good or not self._affected(own):
                 continue
             if passed:
                 passing.append(passed[-1].at)
@@ -105,15 +115,24 @@ class AnswerCheckRule(Rule):
         """The failures of one query that are a breach; none if they may be chance."""
         in_a_row = list(takewhile(lambda one: not one.check_passed, latest))
         if len({sample.round for sample in in_a_row}) >= self.rounds:
-            before = list(islice(reversed(answers), len(in_a_row), len(in_a_row) + _USUAL))
-            failures = len(_failures(before))
-            rate = (failures + 0.5) / (len(before) + 1) if failures else 0.0
+            rate = _usual_rate(answers, len(in_a_row))
             if rate ** len(in_a_row) <= _CHANCE:
                 return in_a_row
         failed = _failures(latest[: self.of])
         if len(failed) >= self.failed and len({sample.round for sample in failed}) >= 2:
-            return failed
+            rate = _usual_rate(answers, self.of)
+            if _tail(len(failed), self.of, rate) <= _CHANCE:
+                return failed
         return ()
+
+    def _affected(self, answers: Sequence[Sample]) -> bool:
+        """Whether a query failed as a breach does; a failure now and then joins no incident."""
+        failures, longest, run = 0, 0, 0
+        for answer in answers:
+            failures += not answer.check_passed
+            run = 0 if answer.check_passed else run + 1
+            longest = max(longest, run)
+        return longest >= self.rounds or failures >= self.failed
 
     def _breach(
         self, scope: str, shown: Sequence[Sample], queries: Mapping[str, Sequence[Sample]]
@@ -162,6 +181,18 @@ def _by_query(window: Window) -> dict[str, Sequence[Sample]]:
         if kind.check_passed is not None:
             found.setdefault(kind.query, array("I")).append(number)
     return {query: PackedSequence(numbers, log.sample) for query, numbers in found.items()}
+
+
+def _usual_rate(answers: Sequence[Sample], latest: int) -> float:
+    """How often a query failed before its latest answers; 0 if it never did."""
+    before = list(islice(reversed(answers), latest, latest + _USUAL))
+    failures = len(_failures(before))
+    return (failures + 0.5) / (len(before) + 1) if failures else 0.0
+
+
+def _tail(least: int, of: int, rate: float) -> float:
+    """The chance of so many failures or more."""
+    return sum(comb(of, n) * rate**n * (1 - rate) ** (of - n) for n in range(least, of + 1))
 
 
 def _failures(samples: Sequence[Sample]) -> list[Sample]:

@@ -135,10 +135,59 @@ text = "Hi"
         unknown = compared(tmp_path, url, "rag", "nope", more=other)
     assert ended.status == 1
     assert "no pair was answered by both sides, of 2" in ended.err
-    assert "other: 2 × HTTP 500" in ended.err
+    assert "other: 2 × HTTP 500" in ended.out
+    assert any(line.split() == ["answered", "2", "of", "2", "0", "of", "2", "−2", "p", "=", "0.5",
+                                "(not", "shown)"] for line in ended.out.splitlines())  # fmt: skip
+    assert "2 pairs are too few to show a difference between rag and other" in ended.out
     assert (same.status, unknown.status) == (2, 2)
     assert '"rag" is both sides' in same.err
     assert 'unknown target "nope"; known: other, rag' in unknown.err
+
+
+def test_a_side_that_never_answers_is_the_conclusion_and_two_are_an_error(tmp_path: Path) -> None:
+    def service(request: Asked) -> Reply:
+        if request["body"]["model"] == SLOW:
+            return 500, "application/json", ['{"error":"down"}']
+        return stream(QUICK, "Hello there")
+
+    with served(service) as (url, _):
+        one = compared(tmp_path, url, QUICK, SLOW, "--target", "rag", "--count", "4", "--json")
+        both = compared(tmp_path, url, SLOW, f"{SLOW}:b", "--target", "rag", "--count", "1")
+    result = json.loads(one.out)
+    assert one.status == 1
+    assert result["conclusion"].startswith(f"Keep {QUICK}: {SLOW} answers in 0 of 8 instead of 8, ")
+    assert result["conclusion"].endswith(
+        "(time to first token, time to the end and cost could not be compared)."
+    )
+    assert result["differences"] == []
+    assert (both.status, both.out) == (1, "")
+    assert "neither side answered, in 2 pairs" in both.err
+
+
+def test_a_budget_of_nothing_sends_nothing_and_an_unknown_price_is_said(tmp_path: Path) -> None:
+    with served(Models()) as (url, asked):
+        none = compared(tmp_path, url, QUICK, SLOW, "--target", "rag", "--budget", "0")
+        assert not asked
+        wrong = compared(tmp_path, url, QUICK, SLOW, "--target", "rag", "--budget", "nan")
+        unpriced = compared(
+            tmp_path,
+            url,
+            "acme/one",
+            "acme/two",
+            "--target",
+            "rag",
+            "--count",
+            "1",
+            "--budget",
+            "0",
+        )
+    assert none.status == 1
+    assert "stopped after 0 of 20 pairs: the next could exceed the budget of $0" in none.err
+    assert (wrong.status, wrong.error) == (2, None)
+    assert (
+        "cost of this comparison: not known: 4 answers without a price, the others at most $0.00"
+        in unpriced.out
+    )
 
 
 def test_it_stops_before_the_pair_that_could_exceed_the_budget(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from monitor.answer_checks import CHECKS, LONGEST, WHOLE, CheckedAnswer, failed_check
-from monitor.config.query_schema import QuerySection
+from monitor.config.query_schema import ExpectSection, QuerySection
+from monitor.config.value_kinds import fields_normalized
 from monitor.domain import AnswerExpectation, Finish
 from tests.case_tables import each
 
@@ -42,11 +43,61 @@ def failure(text: str = ENGLISH, *, answer: dict[str, Any] | None = None, **expe
     ({"json": True}, '```json\n{"a": 1}\n```', ""),
     ({"json": True}, 'Here it is: {"a": 1}', "json"),
     ({"json": True}, "[" * 100_000, "json"),
-    ({"json": True}, "1" * 5_000, "json"),  # Python refuses so long a number
+    ({"json": True}, "1" * 5_000, ""),  # more digits than Python converts
+    ({"json": True}, "\ufeff~~~json5\r\n{}\r\n  ~~~", ""),
+    ({"json": True}, '```json\n{"a": 1}\n```\nAnything else?', "json"),
+    ({"json": True}, "NaN", "json"),
+    ({"json": True}, '{"a": -Infinity}', "json"),
+    ({"contains": ("café",)}, "Das Cafe\u0301", ""),  # a combining character
+    ({"contains": ("😀",)}, "Hi \ud83d\ude00", ""),  # split between two events
+    ({"matches": "^😀 é$"}, "\ud83d\ude00 e\u0301", ""),
+    ({"max_chars": 2}, "\ud83d\ude00e\u0301", ""),
+    ({"contains": ("don't say \"KITAS E-28\"",)}, "Don’t say\n  “KITAS\u00a0E‑28”", ""),
+    ({"not_contains": ("e-28",)}, "E‑28", "not_contains"),
+    ({"contains": (" AI ",)}, "He said", "contains"),  # blanks count
+    ({"contains": (" AI ",)}, "ai", ""),
+    ({"contains": ("إقامة", "签证", "비자")}, "تصريح إقامة, 签证, 비자", ""),
+    ({"contains": ("x",)}, "\ud83d\x00\u202e", "contains"),
     ({"json": True}, "", "json"),
 ])  # fmt: skip
 def test_each_check(expect: dict[str, Any], text: str, wanted: str) -> None:
     assert failure(text, **expect) == wanted
+
+
+JAPANESE = "投資家向け滞在許可の申請には、以下の書類が必要です。"
+CODE = (
+    "```python\nfor x in the_list:\n    if x is not None and not y or z:\n        return x\n```\n"
+)
+
+
+@each(("expected", "text", "found"), [
+    ("japanese", JAPANESE, None),  # more Han characters than kana
+    ("chinese", JAPANESE, "japanese"),
+    ("chinese", "您需要申请投资者签证,并准备以下材料。", None),
+    ("italian", f"Ecco il codice:\n{CODE}Non è per il lavoro con la società.", None),
+    ("italian", CODE, None),
+    ("italian", "Il libro 'The Lord of the Rings: The Return of the King' è un capolavoro.", None),
+    ("italian", "Si veda https://example.com/the-list/of/all?is=it&for=you and", None),
+    ("italian", "Il file `if it is not for you and me` va bene.", None),
+    ("english", "The KITAS (تصريح الإقامة المحدودة للمستثمرين الأجانب) is for investors.", None),
+    ("english", "Say «non lo so, non è per me che sono con il cane» if it is not for you.", None),
+    ("english", "Jakarta, Surabaya, Bandung, Rio de Janeiro, Los Angeles, Vincent van Gogh", None),
+    ("english", "1234 5678 90.5 %, Rp 18.000.000", None),
+    ("english", "Yes.", None),
+    ("english", "😀👍🏽", None),
+    ("english", "วีซ่านักลงทุนเพื่ออาศัยอยู่ในประเทศ", "thai"),
+    ("thai", ENGLISH, "english"),
+    ("arabic", ITALIAN, "italian"),
+    ("indonesian", ENGLISH, "english"),
+    ("english", ITALIAN + CODE, "italian"),
+    ("english", f"{ITALIAN} {ENGLISH}", None),  # a mixture
+    ("italian", f"{ITALIAN} {ENGLISH}", None),
+    ("spanish", "Você precisa de um visto para morar no país, e o processo não é longo.",
+     "portuguese"),
+])  # fmt: skip
+def test_only_a_certain_other_language_fails(expected: str, text: str, found: str | None) -> None:
+    wrong = failed_check(AnswerExpectation(language=expected), CheckedAnswer(text))
+    assert wrong == (found and f"language: the answer is in {found}, expected is {expected}")
 
 
 @each(("count", "wanted"), [(None, "sources_at_least"), (0, "sources_at_least"),
@@ -93,6 +144,10 @@ def test_only_the_beginning_of_an_endless_answer_is_examined() -> None:
     ({"matches": "("}, "not a regular expression"),
     ({"language": "klingon"}, "write one of arabic"),
     ({"contains": [" "]}, "contains"),
+    ({"contains": ["\u200b"]}, "must not be empty"),
+    ({"matches": ""}, "every answer matches it"),
+    ({"contains": ["Visa"], "not_contains": ["ISA"]}, "no answer can contain “Visa” without “ISA”"),
+    ({"contains": ["visa"], "max_chars": 3}, "raise max_chars"),
     ({"min_chars": 5, "max_chars": 4}, "write at most max_chars"),
     ({"min_chars": LONGEST + 1}, "less than or equal"),
     ({"contain": ["x"]}, "contain"),
@@ -108,6 +163,14 @@ def test_expectations_on_a_whole_answer_need_a_whole_answer() -> None:
             QuerySection(id="q", text="Hi", stop_after_chars=100, expect=expect)
     for expect in ({"not_contains": ["x"]}, {"language": "english"}, {"complete": False}):
         QuerySection(id="q", text="Hi", stop_after_chars=100, expect=expect)
+
+
+def test_blanks_of_a_text_and_of_a_pattern_are_kept_and_a_language_has_any_case() -> None:
+    expect = {"contains": " AI ", "not_contains": ["a ", " b"], "matches": " x", "language": "Thai"}
+    section = ExpectSection.model_validate(fields_normalized(expect, ExpectSection))
+    assert section.contains == [" AI "]
+    assert section.not_contains == ["a ", " b"]
+    assert (section.matches, section.language) == (" x", "thai")
 
 
 def test_one_text_may_stand_without_brackets() -> None:

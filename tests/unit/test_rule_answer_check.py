@@ -69,8 +69,39 @@ def test_a_query_that_fails_now_and_then_needs_more(
     usual: str, in_a_row: int, state: VerdictState
 ) -> None:
     seen = window(checked("|".join(usual + "." + "w" * in_a_row)), queries=1)
-    rule = AnswerCheckRule(failed=6, of=6)
-    assert rule.judge(seen, None, after(seen)).state is state
+    assert AnswerCheckRule().judge(seen, None, after(seen)).state is state
+
+
+@each(("usual", "latest", "state"), [
+    ("ww..." * 20, "wwww.w", OK),  # two in five failed anyway: 5 of 6 happen by chance
+    ("....." * 20, "www.ww", BREACH),
+    ("ww..." * 20, "wwwwwwww", BREACH),
+])  # fmt: skip
+def test_five_of_six_respect_how_often_a_query_fails_anyway(
+    usual: str, latest: str, state: VerdictState
+) -> None:
+    seen = window(checked("|".join(usual + latest)), queries=1)
+    assert AnswerCheckRule().judge(seen, None, after(seen)).state is state
+
+
+@each(("later", "state"), [
+    (".w", HOLD),  # one failure of another query is no part of the incident
+    (".w|..|..", OK),
+    (".w|.w|.w", BREACH),
+])  # fmt: skip
+def test_a_failure_of_another_query_does_not_join_at_once(later: str, state: VerdictState) -> None:
+    opening = list(checked("w.|w.|w."))
+    seen = window(iter([*opening, *checked(later, start=3)]))
+    opened = incident("answer_check", opened_at=opening[-1].at, since=opening[0].at)
+    assert AnswerCheckRule().judge(seen, opened, after(seen)).state is state
+
+
+def test_a_query_that_is_no_longer_sent_ends_its_incident() -> None:
+    opening = list(checked("w.|w.|w."))
+    later = [one for one in checked("|".join([".."] * 24), start=3) if one.query == "q1"]
+    seen = window(iter([*opening, *later]))
+    opened = incident("answer_check", opened_at=opening[-1].at, since=opening[0].at)
+    assert AnswerCheckRule().judge(seen, opened, after(seen)).state is OK
 
 
 def test_the_verdict_names_query_check_and_rows() -> None:

@@ -28,6 +28,15 @@ _IN_NAMES = _SMALL_WORDS["in_names"]
 _LANGUAGES = {name: words for name, words in _SMALL_WORDS.items() if name != "in_names"}
 LANGUAGES = tuple(sorted({*_LANGUAGES, *(name for name, _ in _SCRIPTS)}))
 _SCARCE = 3  # function words; with fewer the language is unknown
+_KANA_SHARE = 0.1  # of the Han characters: Chinese texts have fewer, Japanese ones more
+_MIXED = 0.25  # share from which the expected language is present, too
+_DENSE = 0.05  # share of function words of which prose has more
+# What has no language: blocks and spans of code, addresses, quotations.
+_NO_PROSE = re.compile(
+    r"```.*?(?:```|\Z)|`[^`\n]*`|\w+://\S+|“[^”\n]{1,400}”|«[^»\n]{1,400}»|\"[^\"\n]{1,400}\"|"
+    r"(?<!\w)['‘][^'’\n]{1,400}['’](?!\w)",
+    re.DOTALL,
+)
 _DISTINCT = 2  # of them; one word that is repeated may be a term, a name or an abbreviation
 _REFUSES = re.compile(
     r"\W*(?:i(?:'|’)?m (?:really |very )?sorry|i am sorry|sorry|i apologi[sz]e|unfortunately,? i|"
@@ -40,9 +49,9 @@ _REFUSES = re.compile(
 def language(text: str) -> str | None:
     """The language of an answer, or its script; None if unknown."""
     text = text[:LONGEST]
-    for name, script in _SCRIPTS:
-        if 5 * len(script.findall(text)) > len(text):
-            return name
+    script = _script(text)
+    if script is not None:
+        return script
     message = Counter(_function_words(_WORD.findall(text)))
     found = {name: sum(message[word] for word in small) for name, small in _LANGUAGES.items()}
     best = max(found, key=lambda name: found[name])
@@ -52,6 +61,47 @@ def language(text: str) -> str | None:
     needed = 2 if used <= shared else 1
     certain = found[best] >= _SCARCE and len(used) >= _DISTINCT and lead >= needed
     return best if certain else None
+
+
+def _script(text: str) -> str | None:
+    """The script of more than a fifth of the text."""
+    counts = _script_counts(text)
+    name = max(counts, key=lambda name: counts[name])
+    return name if 5 * counts[name] > len(text) else None
+
+
+def _script_counts(text: str) -> dict[str, int]:
+    """Characters of each script. With kana, Han characters are Japanese."""
+    counts = {name: len(script.findall(text)) for name, script in _SCRIPTS}
+    if counts["japanese"] > _KANA_SHARE * counts["chinese"]:
+        counts["japanese"] += counts.pop("chinese")
+    return {"chinese": 0} | counts
+
+
+def other_than(expected: str, text: str) -> str | None:
+    """The language of an answer if it is certainly another one than expected, else None.
+
+    Code, addresses and quoted texts have no language of their own here: an answer may contain them
+    in any. A text with a fair share of the expected language is a mixture, which is not judged.
+    """
+    prose = _NO_PROSE.sub(" ", text[:LONGEST])
+    found = language(prose)
+    if found is None or found == expected:
+        return None
+    letters = sum(map(str.isalpha, prose))
+    scripts = _script_counts(prose)
+    if expected in scripts:
+        return found if scripts[expected] < _MIXED * letters else None
+    if found in scripts:
+        latin = sum(map(str.isalpha, filter(str.isascii, prose)))
+        return found if latin < _MIXED * letters else None
+    words = _WORD.findall(prose)
+    message = Counter(_function_words(words))
+    ours, theirs = (_LANGUAGES[name] for name in (expected, found))
+    against = sum(message[word] for word in theirs - ours)
+    speaking = sum(word.lower() in ours - theirs for word in words)
+    certain = against >= max(_SCARCE, _DENSE * len(words)) and speaking <= _MIXED * against
+    return found if certain else None
 
 
 def _function_words(words: Sequence[str]) -> Iterator[str]:
