@@ -33,6 +33,7 @@ SENTENCE, LABEL, FACT = 400, 40, 300  # characters
 FACTS = 16
 TITLE = 140  # characters, with a symbol before it
 SUMMARY = 900
+UNKNOWN_CAUSE = "cannot tell: nothing that is known around its start explains it"
 _RULE, _SCOPE, _NAME, _URL, _ROWS, _ALSO = 30, 80, 50, 1_000, 5, 3
 _SYMBOLS = {Severity.PAGE: "🔴", Severity.WARN: "🟠", Severity.INFO: "🔵"}
 _RESOLVED = "🟢"
@@ -79,7 +80,7 @@ def plain_text(
 def _labelled(notice: Notice, clean: Clean, runbook_url: str | None) -> Iterator[str]:
     """The lines below the summary, each with its label."""
     for label, text in (
-        (cause_label(notice), cause(notice)),
+        *cause(notice),
         ("First step", first_step(notice)),
         ("How certain", notice.finding.certainty if ongoing(notice) else None),
     ):
@@ -223,16 +224,22 @@ def inline_facts(notice: Notice, clean: Clean = cleaned) -> Iterator[str]:
             yield f"{clean(label, LABEL)}: {clean(text, FACT)}"
 
 
-def cause(notice: Notice) -> str | None:
+def known_cause(notice: Notice) -> str | None:
     """The likely cause, if one is known and still relevant."""
     return notice.finding.cause if ongoing(notice) and not notice.recovering else None
 
 
-def cause_label(notice: Notice) -> str:
-    """`Likely cause`, with the one who can fix it, if known."""
+def cause(notice: Notice) -> Iterator[tuple[str, str]]:
+    """The likely cause and who can fix it, with their label, while they are relevant.
+
+    If a cause was looked for in vain, that is stated.
+    """
     owner = notice.finding.cause_owner
-    known = owner is not None and owner is not CauseOwner.CANNOT_TELL
-    return f"Likely cause ({owner})" if known else "Likely cause"
+    unknown = owner is CauseOwner.CANNOT_TELL
+    if known := known_cause(notice):
+        yield ("Likely cause" if owner is None or unknown else f"Likely cause ({owner})"), known
+    elif ongoing(notice) and not notice.recovering and owner is not None:
+        yield ("Likely cause", UNKNOWN_CAUSE) if unknown else ("Who can fix it", owner)
 
 
 def first_step(notice: Notice) -> str | None:

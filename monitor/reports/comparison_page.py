@@ -24,8 +24,8 @@ TELLS_APART = 0.85
 class ComparisonPage:
     """The result of a comparison. `models`: how often which model answered, for A and for B.
 
-    `untimed`: pairs answered while this machine was too busy to time them. `unpriced`: answers
-    whose cost is not known and not part of `spent`, those of the judge included.
+    `untimed`: pairs answered without exact times. `unpriced`: answers whose cost is not known and
+    not part of `spent`, those of the judge included.
     """
 
     made_at: datetime
@@ -125,8 +125,8 @@ def remarks(page: ComparisonPage) -> Iterator[str]:
         yield f"who answered {side}: {named or 'nobody'}"
     if page.untimed:
         yield (
-            f"{page.untimed} of {page.pairs} pairs have no exact times, because this machine was "
-            "too busy"
+            f"{page.untimed} of {page.pairs} pairs have no exact times: this machine was too busy, "
+            "or the text came in bursts from a buffer"
         )
     if page.separability is not None:
         apart = "can" if page.separability >= TELLS_APART else "cannot reliably"

@@ -47,6 +47,8 @@ DEPLOYED = re.compile(_FILE.table("errors").alternation("deployed"), re.IGNORECA
 del _FILE, _ENTRIES
 
 HOW = frozenset({CauseKind.GATEWAY, CauseKind.UNATTRIBUTED})  # how it happened, not why
+# They can also explain what the expected model itself answers.
+OF_SERVICE = frozenset({CauseKind.DEPLOYMENT, CauseKind.CONFIGURATION, CauseKind.UNATTRIBUTED})
 # Of these, each makes every request fail in its own way.
 STATES = frozenset({CauseKind.KEY, CauseKind.CREDIT, CauseKind.MODEL_REMOVED})
 REJECTIONS = {

@@ -127,14 +127,20 @@ def _attempts(verdict: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
 
 
 def _accounts(_: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
-    """A key that expired, was rejected, or has no credit left."""
+    """A key that expired, was rejected, or has no credit left.
+
+    A key that was accepted again before the incident is no cause of it.
+    """
     bad: dict[str, CauseKind] = {}
     good: dict[str, AccountReading] = {}
+    signs: dict[str, list[CauseSign]] = {}
     for reading in sources.accounts:
         name = reading.provider
         if reading.state is AccountState.OK:
             bad.pop(name, None)
             good[name] = reading
+            if reading.at <= sources.begun:
+                signs.pop(name, None)
             continue
         kind = REJECTIONS.get(reading.state)
         if kind is None or bad.get(name) is kind:
@@ -151,7 +157,10 @@ def _accounts(_: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
             sign = replace(sign, at=expires_at, what=what, late=timedelta(0), proof=True)
         elif before is not None:
             sign = replace(sign, before_at=before.at)
-        yield replace(sign, what=f"{sign.what}, {clock(sign.at)}")
+        sign = replace(sign, what=f"{sign.what}, {clock(sign.at)}")
+        signs.setdefault(name, []).append(sign)
+    for found in signs.values():
+        yield from found
     for name, reading in good.items():  # no reading since then
         expires_at = reading.expires_at
         if name not in bad and expires_at is not None and reading.at < expires_at:
@@ -178,8 +187,14 @@ def _listings(_: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
 
 
 def _statistics(_: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
-    """What the provider states about the model: down, or slower than our limit, at all hosts."""
+    """What the provider states about the model: down, or slower than our limit, at all hosts.
+
+    The first such statement since the last one before the incident, which may be of another one.
+    """
+    earlier = [read.at for read in sources.statistics if read.at <= sources.begun]
     for read in sources.statistics:
+        if earlier and read.at < earlier[-1]:
+            continue
         uptimes, limit = uptimes_of(read), sources.limit_ms
         fastest = fastest_ms(read)
         if uptimes and max(uptimes) < DOWN_PERCENT:

@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
-from monitor.domain import AccountState, CauseOwner, Verdict
+from monitor.domain import AccountState, CauseOwner, Identity, Outcome, Verdict
 from monitor.rules.cause_kinds import (
     FIRST_STEPS,
     HOW,
+    OF_SERVICE,
     OWNERS,
     PROVIDERS,
     REJECTIONS,
@@ -99,11 +100,12 @@ def likely_cause(verdict: Verdict, sources: CauseSources) -> LikelyCause | None:
     rows = set(verdict.rows)
     if rows and not any(sample.id in rows for sample in sources.samples):
         return None  # the rows are of a later time: what they prove cannot be seen here
+    served = _served(verdict, sources)
     signs = [
         sign
         for source in SOURCES
         for sign in source(verdict, sources)
-        if sign.timely(sources.begun)
+        if sign.timely(sources.begun) and (sign.kind in OF_SERVICE or not served)
     ]
     why = [sign for sign in signs if sign.kind not in HOW]
     if not why:
@@ -120,6 +122,23 @@ def likely_cause(verdict: Verdict, sources: CauseSources) -> LikelyCause | None:
     if first.kind is CauseKind.DEPLOYMENT:  # the nearest of several
         return LikelyCause(first.kind, first.what)
     return LikelyCause(first.kind, "; ".join(dict.fromkeys(sign.what for sign in chosen)))
+
+
+def _served(verdict: Verdict, sources: CauseSources) -> bool:
+    """Whether the expected model gave all answers of an incident that is not about their latency.
+
+    Then its key, its credit and its provider work.
+    """
+    rows = set(verdict.rows)
+    proof = [sample for sample in sources.samples if sample.id in rows]
+    return (
+        sources.limit_ms is None
+        and all(
+            sample.outcome is Outcome.ANSWERED and sample.identity is Identity.EXPECTED
+            for sample in proof
+        )
+        and bool(proof)
+    )
 
 
 def _counter_signs(sources: CauseSources) -> Iterator[tuple[CauseKind, str, str]]:

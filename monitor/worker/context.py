@@ -134,6 +134,8 @@ class WorkerState:
     refusal: Notice | None = None  # of a changed configuration, until it is queued
     refused: str | None = None  # the same as a sentence, until a valid one is applied
     breaches: dict[str, tuple[str, ...]] = field(default_factory=dict)  # open rules, by scope
+    # By name: when a target was added or changed since the start (monotonic).
+    configured_s: dict[str, float] = field(default_factory=dict)
     began_s: float = field(default_factory=time.monotonic)
     round_ended_s: float = field(default_factory=time.monotonic)  # of any target, however it went
 
@@ -161,6 +163,13 @@ class WorkerContext:
     async def spent_today(self, connection: Connection) -> ProbesSpent:
         """Sum and count of every probe of the UTC day, from all workers: the running sum."""
         return await self.state.spent.read(connection, midnight_of(self.now()))
+
+    def watched_since(self, target: str) -> datetime:
+        """When this worker began to watch a target as it is configured now."""
+        since_s = self.state.configured_s.get(target)
+        if since_s is None:
+            return self.began_at
+        return self.now() - timedelta(seconds=time.monotonic() - since_s)
 
     def takers(self, notice: Notice, reported: Iterable[Key] = ()) -> Mapping[str, bool]:
         """Every channel, and whether it takes this notice; `reported`: the incidents it reports."""

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields, replace
@@ -72,6 +73,7 @@ def applied(context: WorkerContext, settings: Settings) -> WorkerContext:
     for name in {*before.targets, *settings.targets}:
         if before.targets.get(name) != settings.targets.get(name):
             context.state.identity.forget(name)
+            context.state.configured_s[name] = time.monotonic()
     context.metrics.configure(
         settings.targets.values(), rules=settings.rules, config_hash=settings.config_hash
     )

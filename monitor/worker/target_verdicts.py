@@ -133,7 +133,7 @@ async def of_target(
     if windows is None:
         return None
     for window in windows.values():
-        window.watched_since = context.began_at
+        window.watched_since = context.watched_since(target.name)
         window.baseline_at = (confirmed or {}).get(target.name)
     found = []
     for rule in rules:

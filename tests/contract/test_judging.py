@@ -9,13 +9,29 @@ from sqlalchemy import text
 from monitor.config import load
 from monitor.domain import Identity, Incident, Outcome, StampSource
 from monitor.storage import Database, incident_rows, observations
-from monitor.worker import evaluation
+from monitor.worker import evaluation, reload
 from tests.contract.open_context import deliver, open_context, settings
 from tests.e2e.worker_process import rows
 from tests.example_data import HAIKU, observation
 
 MINUTE = timedelta(minutes=1)
 OPEN = "SELECT target FROM incidents WHERE resolved_at IS NULL ORDER BY 1"
+
+
+async def test_a_target_that_a_reload_adds_or_changes_is_not_silent_since_the_start(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    before = settings(tmp_path)
+    path = tmp_path / "monitor.toml"
+    written = path.read_text()
+    path.write_text(
+        written.replace('"10m"', '"5s"') + written.replace("targets.rag", "targets.new")
+    )
+    after = load({"MONITOR_CONFIG": str(path), "SERVICE_KEY": "canary-key-4711"})
+    async with open_context(before, database) as context:
+        context.state.began_s -= 3600.0
+        await evaluation.evaluate(reload.applied(context, after))
+    assert rows(database_url, OPEN) == []
 
 
 async def test_incidents_of_a_removed_target_end_after_an_hour(

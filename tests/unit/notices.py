@@ -83,6 +83,7 @@ VANISHED = Finding(
     restored="queries bring their usual sources again",
     extent="6 of the last 6 answers",
     certainty="almost certain (> 99.9 %), compared with the answers of the last day",
+    cause_owner=CauseOwner.CANNOT_TELL,
 )
 WRONG = Finding(
     what="wrong answers to query visa: sources_at_least: the answer has no sources, at least 1 are "
@@ -92,6 +93,7 @@ WRONG = Finding(
     restored="answers pass their checks again",
     extent="3 of 3 answers failed",
     certainty="certain (100 %) that the check failed, counted over 3 answers",
+    cause_owner=CauseOwner.CANNOT_TELL,
 )
 CHANGED = Finding(
     what="answers no longer match Llama 4 Scout",
@@ -100,6 +102,7 @@ CHANGED = Finding(
     extent="All of the last 6 answers differ. The answering model is unknown.",
     money="between the same cost and 12 × as much per answer, depending on the model",
     certainty="almost certain (> 99.9 %) that answers changed",
+    cause_owner=CauseOwner.CANNOT_TELL,
 )
 SPEND = Finding(
     what="spend of 2026-11-23 is $4.12, limit $2.00",
@@ -129,6 +132,7 @@ KEY = Finding(
     restored="accepts the key again",
     first_step="Renew the key at the provider.",
     certainty="certain (100 %), as the provider's API reports",
+    cause_owner=CauseOwner.BILLING,
 )
 CHANNEL = Finding(
     what="refuses all messages: Slack error no_service",

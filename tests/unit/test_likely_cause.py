@@ -22,6 +22,7 @@ from monitor.domain import (
     ProviderAttempt,
     Sample,
     Verdict,
+    VerdictState,
 )
 from monitor.rules import DownRule, FallbackRule, Rule
 from monitor.rules.cause_kinds import FIRST_STEPS, OWNERS, CauseKind
@@ -127,6 +128,10 @@ TEN = {
         FAILED, error="Error code: 401 - {'error': {'type': 'authentication_error', "
         "'message': 'invalid x-api-key'}}",
     )),
+    "exhausted credit after a rejection that had ended": (
+        KINDS.CREDIT,
+        incident(accounts=[key(-9, "rejected"), key(-3), key(2, "out_of_credit")]),
+    ),
     "exhausted credit": (KINDS.CREDIT, incident(accounts=[key(-3), key(2, "out_of_credit")])),
     "exhausted credit, in the records": (KINDS.CREDIT, incident(records=attempts(402))),
     "exhausted credit, as the service reports it": (KINDS.CREDIT, incident(
@@ -185,6 +190,12 @@ UNKNOWN = {
     "an old configuration": incident(configurations=[at(-61)]),
     "a later configuration": incident(configurations=[at(0.1)]),
     "a key rejected long before": incident(accounts=[key(-90, "rejected"), key(2, "rejected")]),
+    "a key accepted again before": incident(accounts=[key(-5, "rejected"), key(-2), key(3)]),
+    "credit that was added before": incident(accounts=[key(-5, "out_of_credit"), key(-2)]),
+    "a key that was renewed before": incident(
+        accounts=[key(-12, expires_at=at(-9)), key(-7, "rejected"), key(-2)],
+    ),
+    "statistics that were bad before": incident(statistics=[hosts(-40, 50.0), hosts(-8, 99.9)]),
     "a key rejected later": incident(accounts=[key(-3), key(1), key(6, "rejected")]),
     "a key that expired long before": incident(accounts=[key(-90, expires_at=at(-80))]),
     "an account that could not be read": incident(accounts=[key(-3), key(2, "failing")]),
@@ -289,6 +300,27 @@ def test_a_slow_provider_explains_a_slow_service() -> None:
     slow = likely_cause(verdict, replace(sources, limit_ms=1200))
     assert slow is not None
     assert slow.sentence.startswith("the provider's own statistics of the model: median TTFT of 4")
+
+
+def test_what_the_expected_model_answers_is_not_explained_by_its_key_or_provider() -> None:
+    of = window(marked(GOOD + GOOD[:-1]))
+    known = CauseSources(
+        begun=BEGUN,
+        model=LLAMA,
+        samples=of.samples,
+        accounts=[key(-3), key(2, "rejected")],
+        statistics=[hosts(6, 10.0)],
+    )
+    rows = tuple(sample.id for sample in of.samples if sample.at >= BEGUN)
+    verdict = Verdict(
+        rule="cost_drift", scope="rag", state=VerdictState.BREACH, value=1.0, limit=0.2,
+        because="", rows=rows,
+    )  # fmt: skip
+    assert rows
+    assert likely_cause(verdict, known) is None
+    deployed = likely_cause(verdict, replace(known, pages=[page(-4)]))
+    assert deployed is not None
+    assert deployed.kind is CauseKind.DEPLOYMENT
 
 
 def test_the_finding_gets_cause_owner_and_first_step() -> None:

@@ -36,7 +36,6 @@ from monitor.notifications.plain_text import (
     SENTENCE,
     SUMMARY,
     cause,
-    cause_label,
     details,
     first_step,
     head,
@@ -160,8 +159,8 @@ def _blocks(notice: Notice, runbook_url: str | None, *, threads: bool) -> Iterat
 
 
 def _step(notice: Notice) -> Iterator[str]:
-    if why := cause(notice):
-        yield f"*{cause_label(notice)}:* {bare(why, FACT)}"
+    for label, why in cause(notice):
+        yield f"*{label}:* {bare(why, FACT)}"
     if step := first_step(notice):
         yield f"👉 *First step:* {_with_code(step)}"
 
