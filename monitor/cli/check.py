@@ -24,7 +24,7 @@ from monitor.cli.startup import FAILED, configuration, database_and_psql, named,
 from monitor.command_name import as_started
 from monitor.config import Settings
 from monitor.dialects import dialect_of
-from monitor.domain import Target, Unpriced, lasting, usd_text
+from monitor.domain import Target, Unpriced, instant, lasting, usd_text
 from monitor.embedded_postgres import EmbeddedPostgresError
 from monitor.identity.fingerprint.profile import DetectionCoverage
 from monitor.notifications import ConfiguredChannel
@@ -69,8 +69,9 @@ def check() -> None:
     book = price_book(settings.file.prices, same=identity.same)
     used = _used(settings, book)
     with ExitStack() as edges:
-        lines += _database(settings, edges)
-        outside, listed = asyncio.run(_outside(settings, used))
+        probed: dict[str, datetime] = {}
+        lines += _database(settings, edges, probed)
+        outside, listed = asyncio.run(_outside(settings, used, probed))
     lines += [*outside, *_prices(used), *listed]
     lines += check_details.warnings(settings, used)
     lines += surroundings.lines(settings, os.environ)
@@ -87,7 +88,10 @@ def check() -> None:
         raise SystemExit(FAILED)
 
 
-def _database(settings: Settings, edges: ExitStack) -> Iterator[CheckLine]:
+def _database(
+    settings: Settings, edges: ExitStack, probed: dict[str, datetime]
+) -> Iterator[CheckLine]:
+    """`probed` gets the targets whose latest probe was answered, and when it was sent."""
     try:
         url, psql = edges.enter_context(database_and_psql(settings))
     except EmbeddedPostgresError as fault:
@@ -112,7 +116,7 @@ def _database(settings: Settings, edges: ExitStack) -> Iterator[CheckLine]:
         if fits:
             yield CheckLine("schema", True, f"revision {found}")
             yield from asyncio.run(_reader(settings, url))
-            yield from asyncio.run(_detection(settings, url))
+            yield from asyncio.run(_detection(settings, url, probed))
         elif embedded:
             yield CheckLine(
                 "schema", True, f"revision {found or 'none'}; `monitor run` migrates it"
@@ -168,7 +172,7 @@ async def _reader(settings: Settings, url: str) -> list[CheckLine]:
     return [CheckLine("role monitor_reader", None, f"{may}: run {remedy}") for may, remedy in found]
 
 
-async def _detection(settings: Settings, url: str) -> list[CheckLine]:
+async def _detection(settings: Settings, url: str, probed: dict[str, datetime]) -> list[CheckLine]:
     """What cannot yet be detected for each target's model, and the size of its prompts."""
     database = Database(url)
     lines = []
@@ -181,6 +185,8 @@ async def _detection(settings: Settings, url: str) -> list[CheckLine]:
                 sources = await observations.claim_sources(connection, target.name)
                 degraded = await observations.degraded_share(connection, target.name)
                 alike = await observations.identical_answers(connection, target.name)
+                if answered := await observations.answered_at(connection, target.name):
+                    probed[target.name] = answered
                 stopped = await stored_rows.with_reason(
                     connection, [target.name], EXCEEDED, span=RECENT
                 )
@@ -212,12 +218,12 @@ def _covered(found: DetectionCoverage) -> list[CheckLine]:
 
 
 async def _outside(
-    settings: Settings, used: Mapping[str, Price | Unpriced]
+    settings: Settings, used: Mapping[str, Price | Unpriced], probed: Mapping[str, datetime]
 ) -> tuple[list[CheckLine], list[CheckLine]]:
     """Checks that need other services, concurrently: their lines, and those of the price list."""
     pages = [name for name in settings.health if not settings.lacks_secrets(name)]
     targets, read, channels, accounts, listed = await asyncio.gather(
-        _each(partial(_target, secrets=settings.secrets), settings.targets.values()),
+        _each(partial(_target, probed, secrets=settings.secrets), settings.targets.values()),
         _each(partial(check_details.page, settings), pages),
         _each(_channel, settings.usable_channels),
         _listed(provider_checks.accounts(settings.environment)),
@@ -245,8 +251,10 @@ async def _listed(lines: AsyncIterator[CheckLine]) -> list[CheckLine]:
     return [line async for line in lines]
 
 
-async def _target(target: Target, secrets: Iterable[str] = ()) -> CheckLine:
-    """Whether the address of the probes answers. It sends no question, so it costs nothing."""
+async def _target(
+    probed: Mapping[str, datetime], target: Target, secrets: Iterable[str] = ()
+) -> CheckLine:
+    """Whether a server is at the address of the probes. It sends no question: it costs nothing."""
     asked = check_details.address_without_question(target)
     reply = await fetch(
         asked or target.url,
@@ -261,6 +269,9 @@ async def _target(target: Target, secrets: Iterable[str] = ()) -> CheckLine:
         return CheckLine(what, False, f"url = {shown(target.url)}: {reply.error}. {remedy}")
     if asked is None:
         return CheckLine(what, True, f"{address} is reachable (HTTP {reply.status})")
+    if answered := probed.get(target.name):
+        sent = instant(answered, now=datetime.now(UTC))
+        return CheckLine(what, True, f"{address} is reachable; the probe of {sent} was answered")
     return CheckLine(what, *check_details.answered(reply.status, address, target.name))
 
 

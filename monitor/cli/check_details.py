@@ -64,18 +64,14 @@ def address_without_question(target: Target) -> str | None:
 
 
 def answered(status: int, address: str, name: str) -> tuple[bool | None, str]:
-    """Whether an HTTP status without a question is what a chat has, and what to do if not.
+    """What an HTTP status without a question says of a target that no stored probe has reached.
 
-    The request is a GET without a key: a service that wants a POST, or a key, refuses it.
+    The request is a GET without a key. Any answer proves that a server is there; many chats refuse
+    it, with any status. A warning remains for what a question would meet as well.
     """
     wrong = f"{address} is reachable, but HTTP {status}: "
     probe = f"run `monitor probe {name}` to see what it answers"
     match status:
-        case 404 | 410:
-            return None, (
-                f"{wrong}nothing may be served at this path. Compare targets.{name}.url with the "
-                f"documentation of the service, which must include the path of its chat; {probe}"
-            )
         case 429:
             return None, f"{wrong}the service is limiting requests. Wait, then {probe}"
         case _ if 300 <= status < 400:
@@ -83,17 +79,20 @@ def answered(status: int, address: str, name: str) -> tuple[bool | None, str]:
                 f"{wrong}it redirects, and probes follow no redirect. Write the address that it "
                 f"redirects to as targets.{name}.url"
             )
-        case _ if status >= 500:
-            return None, (
-                f"{wrong}the service, or a proxy before it, reports an error. Look at its log; "
-                f"{probe}"
+        case 502 | 503 | 504:
+            return (
+                None,
+                f"{wrong}a proxy reports that the service is away. Look at its log; {probe}",
             )
-        case 400 | 405 | 411 | 415 | 422:
-            return True, f"{address} is reachable (HTTP {status}: it accepts only questions)"
         case 401 | 403 | 407:
             return True, (
                 f"{address} is reachable (HTTP {status}: it wants a key, which this check does not "
                 "send)"
+            )
+        case _ if status >= 400:
+            return True, (
+                f"{address} is reachable (HTTP {status} without a question, as many chats answer): "
+                f"{probe}"
             )
     return True, f"{address} answers (HTTP {status})"
 

@@ -34,6 +34,7 @@ from monitor.config.environment import WHOLE_TEXT
 from monitor.config.value_kinds import duration, positive
 from monitor.dialects import dialect_of
 from monitor.domain import Observation, Query, Target, Unpriced
+from monitor.identity.fingerprint.profile import own_name
 from monitor.pricing.book import PriceBook, price_book
 from monitor.pricing.forecast import SpendForecast, projected
 from monitor.probing.client import ProbeClient
@@ -119,9 +120,15 @@ def _target(found: RecognizedService, settled: SettledOptions, dialogue: Dialogu
     if seen.ttft_ms is not None:
         say_line(f"time to first token: {seen.ttft_ms:.0f} ms")
     say_line(f"who answered: {_answerer(target, seen)}")
+    own = _own_name(seen)
     expected = tuple(given.expected) or dialogue.ask(
-        "Which model should answer (empty: not known)", _models, seen.model_disclosed
+        "Which model should answer (empty: not known)",
+        _models,
+        None if own else seen.model_disclosed,
     )
+    for name in dict.fromkeys((*filter(None, [own]), *expected)):
+        if not identity.parse(name).known:
+            say_line(own_name(plain(name, 100), target.name))
     fallbacks = tuple(given.fallbacks) or dialogue.ask(
         "Which models may answer in its place, separated by commas (empty: not known)",
         _models,
@@ -147,6 +154,12 @@ def _echoed(target: Target, seen: Observation) -> bool:
     """Whether the answer only repeats the model's name from the request, which may be an alias."""
     named, requested = seen.model_disclosed, target.model
     return bool(named and requested) and identity.same(named or "", requested or "") is True
+
+
+def _own_name(seen: Observation) -> str | None:
+    """The name in the answer, if it is not that of a model that the monitor knows."""
+    named = seen.model_disclosed
+    return named if named and not identity.parse(named).known else None
 
 
 def _answerer(target: Target, seen: Observation) -> str:
@@ -296,6 +309,7 @@ def _draft(
         fields=found.fields,
         disclosed=any(identity.same(seen.model_disclosed or "", m) for m in target.expected_models),
         echoed=_echoed(target, seen),
+        own_name=plain(named, 100) if (named := _own_name(seen)) else None,
         notes=notes,
         ttft_limit_ms=ttft,
         spend_limit_usd=spend,

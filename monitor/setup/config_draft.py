@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from monitor.domain import Query, Target, lasting
+from monitor.identity import parse
 from monitor.redaction import plain
 from monitor.setup.event_fields import EventField
 
@@ -21,7 +22,8 @@ class ConfigDraft:
     """The content of the file. `headers` contain `${NAME}` in place of keys.
 
     `prices`: USD per million tokens of prompt and answer, by model. `disclosed`: the answer named
-    the expected model; `echoed`: only because the request did. `notes`: where a value comes from,
+    the expected model; `echoed`: only because the request did. `own_name`: what the answer names
+    instead of a known model. `notes`: where a value comes from,
     by its key.
     """
 
@@ -31,6 +33,7 @@ class ConfigDraft:
     fields: Sequence[EventField]
     disclosed: bool
     echoed: bool
+    own_name: str | None = None
     notes: Mapping[str, str]
     ttft_limit_ms: int
     spend_limit_usd: Decimal
@@ -59,10 +62,15 @@ class ConfigDraft:
             said = "as you named it; the first answer did not name it"
             if self.echoed:
                 said = "answers repeat the requested name, maybe an alias: it discloses no model"
+            elif not all(parse(model).known for model in target.expected_models):
+                said = "as you named it; no known model: if it is your own name, it discloses none"
             elif self.disclosed:
                 said = "the first answer named it"
             yield f"expected_models = {toml(list(target.expected_models))}  # {said}"
         else:
+            if self.own_name:
+                yield f"# Answers name {toml(self.own_name)}, which is no known model: it does not "
+                yield "# show which model answered."
             yield "# The model that should answer. Without it no fallback is detected by name."
             yield '# expected_models = ["vendor/model"]'
         if target.fallback_models:

@@ -307,6 +307,21 @@ async def degraded_share(connection: AsyncConnection, target: str) -> tuple[int,
     return found[0], found[1]
 
 
+async def answered_at(connection: AsyncConnection, target: str) -> datetime | None:
+    """When the latest conclusive probe of the last 24 h was sent, if it was answered; else None."""
+    table = observations.c
+    statement = (
+        select(table.started_at, table.outcome)
+        .where(table.target == target, table.started_at > func.now() - timedelta(days=1))
+        .where(table.started_at <= func.now() + PARTITIONS_AHEAD)
+        .where(table.outcome.in_([one.value for one in Outcome if one.good is not None]))
+        .order_by(table.started_at.desc())
+        .limit(1)
+    )
+    latest = (await connection.execute(statement)).one_or_none()
+    return latest.started_at if latest and Outcome(latest.outcome).good else None
+
+
 async def identical_answers(
     connection: AsyncConnection, target: str, *, fewest: int = 10, chars: int = 40
 ) -> dict[str, int]:

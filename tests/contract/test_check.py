@@ -10,6 +10,7 @@ import subprocess
 import threading
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.domain import StampSource
+from monitor.domain import Outcome, StampSource
 from monitor.embedded_postgres import running
 from monitor.storage import Database, observations
 from tests.contract.cli import run
@@ -170,3 +171,53 @@ def test_targets_are_asked_at_the_same_time(tmp_path: Path) -> None:
         server.shutdown()
     answers = re.findall(r"^ok +target (\w+): .* is reachable", ended.out, re.MULTILINE)
     assert answers == [f"rag{n}" for n in range(count)], ended.said
+
+
+@pytest.mark.parametrize(
+    ("status", "latest", "line"),
+    [
+        (404, None, "ok      target rag: .* is reachable .HTTP 404 without a question"),
+        (501, Outcome.HTTP_STATUS, "ok      target rag: .* is reachable .HTTP 501 without a que"),
+        (
+            404,
+            Outcome.ANSWERED,
+            "ok      target rag: .* is reachable; the probe of .* was answered",
+        ),
+        (
+            302,
+            Outcome.ANSWERED,
+            "ok      target rag: .* is reachable; the probe of .* was answered",
+        ),
+        (302, Outcome.HTTP_STATUS, "warning target rag: .* it redirects"),
+    ],
+)
+async def test_what_a_chat_answers_without_a_question_is_no_warning_every_day(
+    status: int,
+    latest: Outcome | None,
+    line: str,
+    database: Database,
+    database_url: str,
+    tmp_path: Path,
+) -> None:
+    class Refusing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    if latest is not None:
+        earlier = LATELY - timedelta(minutes=5)
+        other = Outcome.ANSWERED if latest is not Outcome.ANSWERED else Outcome.HTTP_STATUS
+        for at, outcome in ((earlier, other), (LATELY, latest)):
+            one = observation(started_at=at, slot=at, outcome=outcome)
+            await stored(database, partial(observations.add, new=[one]))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        (tmp_path / "monitor.toml").write_text(CONFIGURATION.replace("http://127.0.0.1:9", url))
+        ended = await asyncio.to_thread(run, "check", home=tmp_path, DATABASE_URL=database_url)
+        server.shutdown()
+    assert re.search(f"^{line}", ended.out, re.MULTILINE), ended.said

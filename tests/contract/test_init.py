@@ -373,21 +373,43 @@ def test_the_only_model_that_a_service_lists_is_asked_for(tmp_path: Path) -> Non
     assert settings(tmp_path).targets["service"].model == "llama-4-scout"
 
 
+def openai(name: str) -> Service:
+    """An OpenAI-compatible service whose answers carry this name."""
+    stream = (TRANSCRIPTS / "openai_chat" / "openai.txt").read_text(encoding="utf-8")
+    named = re.sub(r'"model":\s*"[^"]*"', f'"model":"{name}"', stream)
+    return lambda asked: (200, SSE, [named]) if asked["path"] == "/v1/chat/completions" else MISSING
+
+
+@pytest.mark.parametrize("name", ["my-model", "default", "helpdesk-v1", "gpt", "acme/desk-2"])
+def test_a_name_of_the_service_itself_is_no_disclosure(name: str, tmp_path: Path) -> None:
+    with served(openai(name)) as (url, _):
+        ended = init(tmp_path, f"{url}/v1", "--model", "any")
+        named = init(tmp_path, f"{url}/v1", "--model", "any", "--expected", name,
+                     "--output", str(tmp_path / "named.toml"))  # fmt: skip
+    for one in (ended, named):
+        assert one.status == 0, one.said
+        assert f"{name} is not the name of a model that the monitor knows." in one.out
+        assert "a silent fallback is not detected by it." in one.out
+        assert "baseline capture service --model NAME` while you know" in one.out
+    assert settings(tmp_path).targets["service"].expected_models == ()
+    written = (tmp_path / "monitor.toml").read_text()
+    assert f'# Answers name "{name}", which is no known model' in written
+    assert "expected_models = [" in (tmp_path / "named.toml").read_text(), "as the user named it"
+
+
 def test_an_alias_that_is_only_repeated_is_called_so(tmp_path: Path) -> None:
     """A gateway repeats the name that was asked for, whichever model answers."""
-    stream = (TRANSCRIPTS / "openai_chat" / "openai.txt").read_text(encoding="utf-8")
-    named = re.sub(r'"model":\s*"[^"]*"', '"model":"desk-rag"', stream)
-
-    def service(asked: Asked) -> Reply:
-        return (200, SSE, [named]) if asked["path"] == "/v1/chat/completions" else MISSING
-
-    with served(service) as (url, _):
-        ended = init(tmp_path, f"{url}/v1", "--model", "desk-rag")
-    assert ended.status == 0, ended.said
-    assert "who answered: the answer repeats the requested name desk-rag, which may be" in ended.out
-    assert "expected desk-rag: cannot be projected: no price for desk-rag. Add" in ended.out
-    written = (tmp_path / "monitor.toml").read_text()
-    assert 'expected_models = ["desk-rag"]  # answers repeat the requested name' in written
+    for requested, kept in (("desk-rag", ()), ("gpt-4o-mini", ("gpt-4o-mini",))):
+        home = tmp_path / requested
+        home.mkdir()
+        with served(openai(requested)) as (url, _):
+            ended = init(home, f"{url}/v1", "--model", requested)
+        assert ended.status == 0, ended.said
+        said = f"who answered: the answer repeats the requested name {requested}, which may be"
+        assert said in ended.out
+        assert settings(home).targets["service"].expected_models == kept
+    written = (home / "monitor.toml").read_text()
+    assert 'expected_models = ["gpt-4o-mini"]  # answers repeat the requested name' in written
     assert re.search(r"limit_ms = 1000  # proposed: 3 × the \d+ ms of one answer", written)
 
 

@@ -252,16 +252,15 @@ def test_an_untrusted_source_that_no_answer_has_is_named(
     ("status", "good", "words"),
     [
         (200, True, "answers (HTTP 200)"),
-        (405, True, "is reachable (HTTP 405: it accepts only questions)"),
         (401, True, "it wants a key"),
-        (404, None, "is reachable, but HTTP 404: nothing may be served at this path"),
-        (410, None, "targets.rag.url"),
+        *((one, True, f"is reachable (HTTP {one} without a question, as many chats answer): run "
+           "`monitor probe rag`") for one in (400, 404, 405, 410, 415, 422, 500, 501)),
         (307, None, "follow no redirect"),
         (429, None, "limiting requests"),
-        (502, None, "is reachable, but HTTP 502: the service, or a proxy before it"),
+        (502, None, "is reachable, but HTTP 502: a proxy reports that the service is away"),
     ],
-)
-def test_a_status_that_no_chat_has_is_a_warning_with_a_fix(
+)  # fmt: skip
+def test_a_status_that_a_question_would_meet_as_well_is_a_warning_with_a_fix(
     status: int, good: bool | None, words: str
 ) -> None:
     found, says = check_details.answered(status, "https://rag.example.com", "rag")
@@ -315,6 +314,35 @@ def test_spend_that_cannot_be_projected_says_what_is_missing(
     target = load({"MONITOR_CONFIG": str(path)}).targets["rag"]
     book = price_book({}, same=identity.same)
     assert any(says in line for line in projection(target, book, Decimal(1)))
+
+
+@pytest.mark.parametrize(
+    ("model", "known"),
+    [
+        ("meta-llama/llama-4-scout", True),
+        ("gpt-4o-mini", True),
+        ("prod-gpt-4o", True),
+        ("vicuna-13b", True),  # no known family, but the size of one model
+        ("my-model", False),
+        ("default", False),
+        ("helpdesk-v1", False),
+        ("gpt", False),
+        ("acme/helpdesk-7", False),
+        ("gpt-rag", False),
+    ],
+)
+def test_a_name_of_the_service_itself_discloses_nothing(
+    model: str, known: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "monitor.toml"
+    path.write_text(
+        GOOD.format(target="", rest="").replace(MODELS, f'expected_models = ["{model}"]')
+    )
+    target = load({"MONITOR_CONFIG": str(path)}).targets["rag"]
+    (gap,) = detection_summary.nothing_stored(target).gaps()
+    own = gap.startswith(f"{model} is not the name of a model that the monitor knows.")
+    assert own is not known
+    assert "monitor baseline capture rag" in gap
 
 
 def test_without_model_and_baseline_there_is_one_advice(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from monitor.identity.fingerprint.features import (
     usual_language,
 )
 from monitor.identity.fingerprint.style_model import Fingerprint
-from monitor.identity.model_names.compare import same
+from monitor.identity.model_names.compare import parse, same
 
 ENOUGH_ANSWERS = 25  # answers of the baseline; with fewer no false-alarm bound holds
 ENOUGH_OF_A_RIVAL = 10
@@ -130,6 +130,17 @@ def _repetitive(answers: Sequence[AnswerText]) -> frozenset[str]:
     return frozenset(twice)
 
 
+def own_name(model: str, target: str) -> str:
+    """Why a name that is no known model discloses nothing, and what to do."""
+    return (
+        f"{model} is not the name of a model that the monitor knows. If it is a name of the "
+        "service's own, answers carry it whichever model gave them, and a silent fallback is not "
+        f"detected by it. As targets.{target}.expected_models write the model's real name, or "
+        f"nothing, and run `monitor baseline capture {target} --model NAME` while you know that "
+        "this model answers"
+    )
+
+
 # What can be detected with a target's baseline, and what cannot be detected yet, in sentences.
 
 
@@ -176,7 +187,8 @@ class DetectionCoverage:
                 "compared, and rule fallback is off for it. Add expected_models"
             )
         if profile is None:
-            yield self._without_baseline()
+            own = [model for model in target.expected_models if not parse(model).known]
+            yield own_name(own[0], target.name) if own else self._without_baseline()
             return
         yield from self._without_name(profile)
         for model, reason in profile.indistinguishable.items():

@@ -61,6 +61,16 @@ class ModelName:
         return not self.failure and (numbered or bool(self.tier & KNOWN_TIERS))
 
     @property
+    def known(self) -> bool:
+        """Whether it names one model of a known family, or of an unknown one by its size.
+
+        Otherwise it may be a service's own name, which stays the same whichever model answers.
+        """
+        if self.family is None:
+            return bool(self.size or self.active or self.experts)
+        return self.model
+
+    @property
     def vague(self) -> bool:
         """An unknown word without a number or a maker, like `haiku`: it is ambiguous."""
         numbered = self.generation or any(c.isdigit() for word in self.tier for c in word)
