@@ -186,6 +186,9 @@ def init(
     output: Annotated[
         Path | None, typer.Option(help="File to write; default: MONITOR_CONFIG or monitor.toml.")
     ] = None,
+    add: Annotated[
+        bool, typer.Option("--add", help="Add the service as a further target to the file.")
+    ] = False,
     capture: Annotated[
         bool | None, typer.Option("--capture/--no-capture", help="Capture a baseline at the end.")
     ] = None,
@@ -197,7 +200,8 @@ def init(
 ) -> None:
     """Recognise a service and write a configuration for it.
 
-    Sends a few requests with a harmless question. Never overwrites a file.
+    Sends a few requests with a harmless question. Never overwrites a file; with --add, what is in
+    it stays as it is.
     """
     from monitor.cli.init import init as set_up
     from monitor.cli.init_flags import InitOptions
@@ -223,6 +227,7 @@ def init(
             ttft_limit_ms=ttft_limit,
             spend_limit=spend_limit,
             output=output,
+            add=add,
             capture=capture,
             test_alert=alert,
             yes=yes,

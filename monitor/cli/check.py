@@ -76,7 +76,7 @@ def check() -> None:
     lines += check_details.warnings(settings, used)
     lines += surroundings.lines(settings, os.environ)
     lines += _tokenizers(settings, used)
-    lines += _budget(settings, book)
+    lines += budget_warnings(settings, book)
     lines += check_load.lines(settings)
     for line in lines:
         print(as_started(str(line)))  # noqa: T201
@@ -361,7 +361,7 @@ def _tokenizers(settings: Settings, used: Mapping[str, object]) -> Iterator[Chec
             yield CheckLine(what, True, section.file)
 
 
-def _budget(settings: Settings, book: PriceBook) -> Iterator[CheckLine]:
+def budget_warnings(settings: Settings, book: PriceBook) -> Iterator[CheckLine]:
     """Whether the daily budget of the probes is enough for a day without failures."""
     now, whole, rounds = datetime.now(UTC), Decimal(0), Decimal(0)
     for target in settings.targets.values():

@@ -3,16 +3,18 @@
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from monitor import __version__, identity, notifications
 from monitor.cli.baseline import enough, run_capture
+from monitor.cli.check import budget_warnings
+from monitor.cli.config_writing import ExistingFile, refuse_existing, write_new
 from monitor.cli.init_flags import (
     MOST_QUESTIONS,
     Dialogue,
@@ -27,10 +29,9 @@ from monitor.cli.init_flags import (
 )
 from monitor.cli.run import run_async
 from monitor.cli.spend_projection import projection
-from monitor.cli.startup import BAD_INPUT, FAILED, stop
+from monitor.cli.startup import FAILED, stop
 from monitor.command_name import command_name
-from monitor.config import ConfigErrors, Settings, load
-from monitor.config.environment import WHOLE_TEXT
+from monitor.config import NOTHING, Settings
 from monitor.config.value_kinds import duration, positive
 from monitor.dialects import dialect_of
 from monitor.domain import Observation, Query, Target, Unpriced
@@ -40,6 +41,7 @@ from monitor.pricing.forecast import SpendForecast, projected
 from monitor.probing.client import ProbeClient
 from monitor.probing.observe import ProbeOccasion
 from monitor.redaction import plain, redact
+from monitor.rules import TtftRule, rule_of
 from monitor.setup.attempt_log import RecognizedService, Unrecognized
 from monitor.setup.config_draft import ConfigDraft
 from monitor.setup.recognition import recognize
@@ -60,19 +62,40 @@ def init(given: InitOptions) -> None:
     """Recognise a service and write its configuration. Exit 2: a flag is missing or wrong."""
     dialogue = Dialogue(not given.yes and sys.stdin.isatty() and sys.stdout.isatty())
     output = given.output or Path(os.environ.get("MONITOR_CONFIG", "").strip() or "monitor.toml")
-    if output.exists():
-        stop(
-            f"{output} exists, and init overwrites no file: name another with --output FILE",
-            BAD_INPUT,
-        )
+    if output.exists() and not given.add:
+        refuse_existing(output)
+    existing = ExistingFile.read(output, named=given.output is not None) if given.add else None
     service = service_address(given, dialogue)
     settled = settled_options(given)
+    if existing:
+        existing.refuse_taken(given.name or _name(service.url))
+        existing.refuse_priced(settled.prices)
     found = _recognized(service, (settled.questions or (FIRST,))[0])
     target = _target(found, settled, dialogue)
-    draft = _draft(found, target, settled, dialogue)
-    settings = _written(draft, output)
-    say_line(f"\nwrote {output}")
+    draft = _draft(found, target, settled, dialogue, existing)
+    if existing:
+        existing.refuse_taken(target.name)
+        settings = existing.add(draft)
+        say_line(f"\nadded target {target.name} to {output}; a running worker reads it by itself")
+        _of_the_whole(settings, draft)
+    else:
+        settings = write_new(draft, output)
+        say_line(f"\nwrote {output}")
     _afterwards(settings, target.name, output, given, dialogue)
+
+
+def _of_the_whole(settings: Settings, draft: ConfigDraft) -> None:
+    """What the limits of the file mean for the added target."""
+    ttft = rule_of(settings.rules, TtftRule)
+    first = draft.first_ttft_ms
+    if ttft and first is not None and first > ttft.limit_ms:
+        say_line(
+            f"rules.ttft.limit_ms = {ttft.limit_ms:g} is for all targets, and the first answer of "
+            f"{draft.target.name} took {first:.0f} ms: raise it if this is usual"
+        )
+    book = price_book(settings.file.prices, same=identity.same)
+    for line in budget_warnings(settings, book):
+        say_line(f"{line.what}: {line.says}")
 
 
 def _recognized(service: ServiceAddress, question: str) -> RecognizedService:
@@ -246,21 +269,28 @@ def _observed(found: RecognizedService, target: Target) -> Observation:
     return made[0]
 
 
-def _book(prices: Mapping[str, Price]) -> PriceBook:
+def _book(prices: Mapping[str, Price], known: Mapping[str, Any] = NOTHING) -> PriceBook:
+    """The usual prices with those of the file and those that the user stated."""
     tables = {model: {"input": one[0], "output": one[1]} for model, one in prices.items()}
-    return price_book(tables, same=identity.same)
+    return price_book({**known, **tables}, same=identity.same)
 
 
 # The projected cost, the limits, and the file.
 
 
 def _draft(
-    found: RecognizedService, target: Target, settled: SettledOptions, dialogue: Dialogue
+    found: RecognizedService,
+    target: Target,
+    settled: SettledOptions,
+    dialogue: Dialogue,
+    existing: ExistingFile | None,
 ) -> ConfigDraft:
+    """The content of the file. Limits are asked for only if the file is new."""
     given, seen, now = settled.given, _observed(found, target), datetime.now(UTC)
+    known = existing.settings.file.prices if existing else {}
     prices = dict(settled.prices)
     for model in (*target.expected_models, *target.fallback_models):
-        if isinstance(_book(prices).price(model, at=now), Unpriced) and dialogue.open:
+        if isinstance(_book(prices, known).price(model, at=now), Unpriced) and dialogue.open:
             price = dialogue.ask(
                 f"Price of {model}, USD per million tokens of prompt/answer (empty: not known)",
                 lambda text: price_pair(text) if text else None,
@@ -268,7 +298,7 @@ def _draft(
             )
             if price:
                 prices[model] = price
-    book = _book(prices)
+    book = _book(prices, known)
     forecasts = [
         one
         for model, one in projected(target, book=book, at=now).items()
@@ -277,12 +307,15 @@ def _draft(
     probes = max((one.probes.usd for one in forecasts), default=Decimal(0))
     whole = max((one.per_day.usd for one in forecasts), default=Decimal(0))
     budget = max(Decimal("0.50"), _cents(probes * Decimal("1.5")))
+    if existing:
+        budget = existing.settings.file.probes.daily_budget_usd
     for line in projection(target, book, budget):
         say_line(line)
     first, notes = seen.ttft_ms, {}
     limit = max(1000, int(-(-3 * (first or 0) // 100)) * 100)
     limit = min(limit, int(target.first_token_deadline.total_seconds() * 1000) - 1000)
-    ttft = given.ttft_limit_ms or dialogue.ask(
+    asked = replace(dialogue, open=dialogue.open and existing is None)
+    ttft = given.ttft_limit_ms or asked.ask(
         "Alert when the first token takes longer than (ms)", _whole_number, str(limit)
     )
     if first is not None:
@@ -297,7 +330,7 @@ def _draft(
     spend = (
         money(given.spend_limit)
         if given.spend_limit
-        else dialogue.ask("Alert when a day costs more than (USD)", money, str(proposed))
+        else asked.ask("Alert when a day costs more than (USD)", money, str(proposed))
     )
     notes["limit_usd"] = "a day"
     if spend == proposed:
@@ -311,6 +344,7 @@ def _draft(
         echoed=_echoed(target, seen),
         own_name=plain(named, 100) if (named := _own_name(seen)) else None,
         notes=notes,
+        first_ttft_ms=first,
         ttft_limit_ms=ttft,
         spend_limit_usd=spend,
         probe_budget_usd=budget,
@@ -326,26 +360,6 @@ def _whole_number(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise ValueError("write milliseconds, such as 1200")
     return int(text)
-
-
-def _written(draft: ConfigDraft, output: Path) -> Settings:
-    """The file, read back with the usual validation before it gets its name."""
-    variables = {name: text for name, text in os.environ.items() if name != WHOLE_TEXT}
-    try:
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".toml") as file:
-            file.write(draft.text())
-            file.flush()
-            settings = load({**variables, "MONITOR_CONFIG": file.name})
-        with output.open("x", encoding="utf-8") as written:
-            written.write(draft.text())
-    except FileExistsError:
-        stop(f"{output} exists, and init overwrites no file: name another with --output", BAD_INPUT)
-    except ConfigErrors as fault:
-        listed = "\n".join(f"  {item}" for item in fault.faults)
-        stop(f"the configuration would not be valid; nothing was written:\n{listed}", FAILED)
-    except OSError as error:
-        stop(f"{output} cannot be written: {error.strerror}", BAD_INPUT)
-    return settings
 
 
 def _afterwards(

@@ -49,6 +49,7 @@ class InitOptions:
     ttft_limit_ms: int | None = None
     spend_limit: str | None = None
     output: Path | None = None
+    add: bool = False
     capture: bool | None = None
     test_alert: bool | None = None
     yes: bool = False
@@ -116,6 +117,12 @@ def settled_options(given: InitOptions) -> SettledOptions:
         faults.append("--question: must not be empty")
     if given.name and not re.fullmatch(r"[a-z0-9_-]{1,64}", given.name):
         faults.append(f'--name = "{plain(given.name, 60)}": use 1 to 64 of a-z, 0-9, _ -')
+    for flag, value, key in (
+        ("--ttft-limit", given.ttft_limit_ms, "rules.ttft.limit_ms"),
+        ("--spend-limit", given.spend_limit, "rules.spend.limit_usd"),
+    ):
+        if given.add and value:
+            faults.append(f"{flag}: a limit is for all targets: change {key} in the file")
     if faults:
         stop("\n".join(faults), BAD_INPUT)
     questions = tuple(text.strip() for text in given.questions)[:MOST_QUESTIONS]

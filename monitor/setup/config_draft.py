@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -34,6 +34,7 @@ class ConfigDraft:
     disclosed: bool
     echoed: bool
     own_name: str | None = None
+    first_ttft_ms: float | None = None
     notes: Mapping[str, str]
     ttft_limit_ms: int
     spend_limit_usd: Decimal
@@ -45,6 +46,16 @@ class ConfigDraft:
         parts = (self._head(), self._target(), self._headers(), self._options(), *self._queries(),
                  *self._prices(), self._limits())  # fmt: skip
         return "\n\n".join("\n".join(lines) for part in parts if (lines := list(part))) + "\n"
+
+    def section(self, *, without_prices: Collection[str]) -> str:
+        """The target alone, to be added to a file that has its own limits and these prices."""
+        prices = {model: one for model, one in self.prices.items() if model not in without_prices}
+        parts = (self._added(), self._target(), self._headers(), self._options(), *self._queries(),
+                 *replace(self, prices=prices)._prices())  # fmt: skip
+        return "\n\n".join("\n".join(lines) for part in parts if (lines := list(part))) + "\n"
+
+    def _added(self) -> Iterator[str]:
+        yield f"# Added by `monitor init --add` on {self.written}."
 
     def _head(self) -> Iterator[str]:
         yield f"# Written by `monitor init` on {self.written}. All settings: docs/configuration.md"
