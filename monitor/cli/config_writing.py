@@ -35,8 +35,8 @@ def write_new(draft: ConfigDraft, output: Path) -> Settings:
 
 def refuse_existing(output: Path) -> NoReturn:
     stop(
-        f"{output} exists, and init overwrites no file: add a target to it with --add, or name "
-        "another file with --output FILE",
+        f"{output} exists, and init overwrites no file: name another with --output FILE, or add a "
+        "target to it with --add",
         BAD_INPUT,
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from monitor import identity
-from monitor.cli.check import _budget, _prices, _used
+from monitor.cli.check import _prices, _used, budget_warnings
 from monitor.cli.check_details import CheckLine
 from monitor.cli.spend_projection import projection
 from monitor.config import Settings, load
@@ -66,7 +66,7 @@ def test_a_budget_that_does_not_last_a_good_day_is_a_warning(
 ) -> None:
     configured = settings(tmp_path, MONITOR_PROBES__DAILY_BUDGET_USD=f'"{budget}"')
     book = price_book(configured.file.prices, same=identity.same)
-    lines = list(_budget(configured, book))
+    lines = list(budget_warnings(configured, book))
     assert [line.good for line in lines] == ([] if hours is None else [None])
     assert all(f"lasts {hours} hours" in str(line) for line in lines)
 

@@ -561,6 +561,7 @@ def test_no_file_is_overwritten(tmp_path: Path) -> None:
     ended = init(tmp_path, "http://127.0.0.1:9")
     assert ended.status == 2
     assert "exists, and init overwrites no file: name another with --output" in ended.err
+    assert "or add a target to it with --add" in ended.err
     assert (tmp_path / "monitor.toml").read_text() == "mine"
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from monitor.worker.reload import file_state
 from tests.contract.cli import Ended, call
-from tests.contract.test_init import DELTAS, Asked, Reply, fastapi, init, served, settings
+from tests.contract.test_init import DELTAS, Asked, Reply, fastapi, served, settings
 
 FIRST = """\
 # my notes, with tabs\tand  spaces \t
@@ -131,9 +131,3 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     assert (home / "monitor.toml").is_symlink()
     assert "[targets.desk]" in (real / "rag.toml").read_text()
     assert [one.name for one in real.iterdir()] == ["rag.toml"]
-
-
-def test_without_the_flag_its_name_is_in_the_refusal(file: Path, tmp_path: Path) -> None:
-    ended = init(tmp_path, "http://127.0.0.1:9/ask")
-    assert ended.status == 2
-    assert "add a target to it with --add, or name another file with --output FILE" in ended.said

@@ -52,7 +52,7 @@ def settings(tmp_path: Path, *, target: str = "", rest: str = "", models: str = 
 def said(found: Settings) -> list[str]:
     book = price_book(found.file.prices, same=identity.same)
     used = check._used(found, book)
-    lines = (*check_details.warnings(found, used), *check._budget(found, book))
+    lines = (*check_details.warnings(found, used), *check.budget_warnings(found, book))
     assert all(line.good is None for line in lines)
     return [f"{line.what}: {line.says}" for line in lines]
 
@@ -323,6 +323,7 @@ def test_spend_that_cannot_be_projected_says_what_is_missing(
         ("gpt-4o-mini", True),
         ("prod-gpt-4o", True),
         ("vicuna-13b", True),  # no known family, but the size of one model
+        ("sonar", True),
         ("my-model", False),
         ("default", False),
         ("helpdesk-v1", False),

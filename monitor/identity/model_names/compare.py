@@ -68,7 +68,7 @@ class ModelName:
         """
         if self.family is None:
             return bool(self.size or self.active or self.experts)
-        return self.model
+        return self.model or (FAMILIES.get(self.family, O_SERIES).alone and not self.tier)
 
     @property
     def vague(self) -> bool:

@@ -17,6 +17,7 @@ class ModelFamily:
     numbered: bool = False
     closed: bool = False
     compact: bool = False
+    alone: bool = False
     tiers: frozenset[str] = NONE
     serving: frozenset[str] = NONE
     keeps: frozenset[str] = NONE
@@ -30,6 +31,7 @@ def _family(row: DataTable) -> ModelFamily:
         numbered=row.flag("numbered", False),
         closed=row.flag("closed", False),
         compact=row.flag("compact", False),
+        alone=row.flag("alone", False),
         tiers=row.words("tiers", optional=True),
         serving=row.words("serving", optional=True),
         keeps=row.words("keeps", optional=True),
