@@ -16,8 +16,8 @@ from monitor.dialects import dialect_of
 from monitor.domain import Ending, Query
 from monitor.pricing.book import price_book
 from monitor.probing.client import ProbeClient, exchange
+from monitor.probing.garbage_collection import gc_paused
 from monitor.probing.observe import ProbeOccasion
-from monitor.probing.resources import gc_paused
 from monitor.worker import probe_round
 from tests.contract.test_wire_faults import FAULTS, Fault
 from tests.scripted_server import LAST, chunk, head, scripted_server

@@ -11,7 +11,7 @@ from monitor.cli.run import run_async
 from monitor.dialects import dialect_of, read
 from monitor.domain import Query, StampSource, Target
 from monitor.probing.client import ProbeClient, exchange
-from monitor.probing.resources import gc_paused
+from monitor.probing.garbage_collection import gc_paused
 from monitor.probing.timing import timing
 
 

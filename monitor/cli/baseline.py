@@ -28,7 +28,7 @@ from monitor.pricing.book import price_book
 from monitor.pricing.forecast import projected
 from monitor.probing import timing
 from monitor.probing.client import ProbeClient, exchange
-from monitor.probing.resources import gc_paused
+from monitor.probing.garbage_collection import gc_paused
 from monitor.storage import (
     Connection,
     Database,

@@ -27,7 +27,7 @@ from monitor.paired_comparison.paired_answers import AnswerPair, ComparedAnswer,
 from monitor.pricing.book import PriceBook, price_book
 from monitor.pricing.forecast import projected
 from monitor.probing.client import ProbeClient
-from monitor.probing.resources import gc_paused
+from monitor.probing.garbage_collection import gc_paused
 from monitor.redaction import plain, redact
 from monitor.reports.comparison_page import ComparisonPage, comparison_page, table
 

@@ -37,7 +37,7 @@ from monitor.domain import (
 from monitor.pricing.book import price_book
 from monitor.pricing.forecast import projected
 from monitor.probing.client import ProbeClient
-from monitor.probing.resources import gc_paused
+from monitor.probing.garbage_collection import gc_paused
 from monitor.storage import Database, DatabaseUnavailable, SchemaUnknown, observations, schema
 from monitor.transcripts import scrubbed
 

@@ -23,6 +23,7 @@ from monitor.domain import (
     Target,
     Transcript,
 )
+from monitor.probing.garbage_collection import collection_gap, first_text_awaited
 from monitor.probing.http_connection import NetworkBackend, ProbeTransport
 from monitor.probing.limits import SLICE_BYTES, ProbeDeadline, ProbeError
 from monitor.probing.progress import BODY_TIME, ExchangeProgress
@@ -93,12 +94,13 @@ async def exchange(
     until the transcript is returned.
     Expected failures are endings, not exceptions; only cancellation is raised.
     """
+    await collection_gap()
     if http.crowded:  # starting costs CPU too, and many probes may start at once
         await http.turns.wait_turn()
     progress = ExchangeProgress(dialect, target, query, http, raw=raw)
     step = min(target.first_token_deadline, target.stall_deadline, BODY_TIME)
     limit = ProbeDeadline(progress.due, progress.unheard, step=step)
-    with http.pulse.running(), http.stoppable(limit):
+    with http.pulse.running(), http.stoppable(limit), first_text_awaited(progress.stamps):
         try:
             async with limit:
                 sent = with_probe_headers(

@@ -6,8 +6,6 @@ empty.
 """
 
 import asyncio
-import gc
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -69,57 +67,6 @@ class LoopLagMonitor:
 
     def _polled(self, began_ns: int) -> None:
         self.polled_ns = began_ns
-
-
-# Garbage collection is kept out of rounds: a full collection stalls the loop for tens of ms.
-
-
-CROWD = 200_000  # containers allocated since the last collection
-
-_lock = threading.Lock()
-_users = 0
-_frozen = False
-_was_enabled = False
-
-
-@contextmanager
-def gc_paused() -> Iterator[None]:
-    """Pause collection while the body runs; collect when the last overlapping user leaves.
-
-    Objects alive at first use are frozen for good, which keeps later collections short. If users
-    overlap without end, young objects are collected when they become many.
-    """
-    _enter()
-    try:
-        yield
-    finally:
-        _leave()
-
-
-def _enter() -> None:
-    global _users, _frozen, _was_enabled
-    with _lock:
-        _users += 1
-        if _users > 1:
-            return
-        _was_enabled = gc.isenabled()
-        gc.disable()
-        if not _frozen:
-            _frozen = True
-            gc.collect()
-            gc.freeze()
-
-
-def _leave() -> None:
-    global _users
-    with _lock:
-        _users -= 1
-        if _users == 0:
-            if _was_enabled:
-                gc.enable()
-            gc.collect()
-        elif gc.get_count()[0] > CROWD:
-            gc.collect(0)
 
 
 # The wall clock compared with the monotonic clock: the kernel's timestamps use the former.

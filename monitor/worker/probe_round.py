@@ -33,6 +33,7 @@ from monitor.identity.fingerprint.features import AnswerText
 from monitor.identity.token_counts.counts import Counter, counted, disclosed
 from monitor.pricing.book import PriceBook
 from monitor.probing.client import exchange
+from monitor.probing.garbage_collection import gc_paused
 from monitor.probing.observe import (
     AnswerCheck,
     ProbeOccasion,
@@ -42,7 +43,6 @@ from monitor.probing.observe import (
     observe,
     redacted,
 )
-from monitor.probing.resources import gc_paused
 from monitor.redaction import redact
 from monitor.storage.leases import RoundEnd
 from monitor.worker import probe_throttling

@@ -6,9 +6,10 @@ import gc
 import pytest
 
 from monitor.domain import Ending
+from monitor.probing import garbage_collection
 from monitor.probing.client import ProbeClient
-from monitor.probing.resources import gc_paused
-from tests.scripted_server import HANG, LAST, chunk, full_reply, head, scripted_server
+from monitor.probing.garbage_collection import gc_paused
+from tests.scripted_server import HANG, LAST, Pause, chunk, full_reply, head, scripted_server
 from tests.single_probe import DONE, HI, THERE, event_data, probe_once, sse, target_at
 
 ANSWER = (head(), chunk(sse(HI)), chunk(sse(THERE)), chunk(sse(DONE)), LAST)
@@ -98,3 +99,32 @@ async def test_a_probe_leaves_no_garbage_that_only_a_collection_would_find(
             rooms = {type(thing).__module__.partition(".")[0] for thing in gc.garbage}
             gc.garbage.clear()
     assert rooms.isdisjoint({"monitor", "httpx", "httpcore", "h11", "ssl"})
+
+
+async def test_a_collection_that_is_due_runs_while_no_first_text_is_awaited(
+    wire: ProbeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second probe waits for the text of the first; both are measured without a pause."""
+    monkeypatch.setattr(garbage_collection, "HOLD_S", 60.0)
+    monkeypatch.setattr(garbage_collection, "LATEST_S", 1e18)
+    awaited: list[int] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        if phase == "start" and info["generation"] == 2:
+            waiting = garbage_collection._awaited.values()
+            awaited.append(sum(not one.spoken for one in waiting))
+
+    script = (head(), Pause(0.5), chunk(sse(HI)), Pause(0.5), chunk(sse(DONE)), LAST)
+    async with scripted_server(*script) as server:
+        target = target_at(server.url)
+        with gc_paused():
+            first = asyncio.create_task(probe_once(wire, target))
+            await server.asked.wait()
+            monkeypatch.setattr(garbage_collection, "_full_s", -1e9)
+            gc.callbacks.append(note)
+            try:
+                second = await probe_once(wire, target)
+            finally:
+                gc.callbacks.remove(note)
+            assert awaited == [0]
+            assert second.started_ns > (await first).events[0].arrived_ns
