@@ -67,10 +67,11 @@ class AnswerCheckRule(Rule):
         open_ = latest_incident is not None and latest_incident.open
         begun = latest_incident.breach_since if latest_incident is not None and open_ else None
         since = window.since(latest_incident)
-        queries = _by_query(window)
+        # Without a failure there is nothing to prove; most windows have none.
+        queries = _by_query(window) if open_ or window.checks_failed else {}
         sent = {
             query
-            for nth in range(1, min(len(window.rounds), _SENT) + 1)
+            for nth in range(1, min(len(window.rounds), _SENT) + 1 if queries else 1)
             for query in window.rounds[-nth].asked
         }
         shown: list[Sample] = []  # the failures that prove a breach
@@ -93,7 +94,7 @@ class AnswerCheckRule(Rule):
         if shown:
             shown.sort(key=lambda one: one.at, reverse=True)
             return self._breach(window.scope, shown, queries)
-        checked = sum(map(len, queries.values()))
+        checked = window.checked
         ordinary = Verdict(
             rule=self.name,
             scope=window.scope,
@@ -176,7 +177,7 @@ def _by_query(window: Window) -> dict[str, Sequence[Sample]]:
     """The checked answers of each query, oldest first."""
     log = window.log
     found: dict[str, array[int]] = {}
-    for number in range(log.first, log.end) if log.checked else ():
+    for number in range(log.first, log.end) if window.checked else ():
         kind = log.kind(number)
         if kind.check_passed is not None:
             found.setdefault(kind.query, array("I")).append(number)

@@ -248,11 +248,6 @@ class SampleLog:
             return None
         return cost / (_COSTS_A_USD if self._costs.typecode == "q" else _COSTS_A_USD // _COARSE)
 
-    @property
-    def checked(self) -> bool:
-        """Whether any sample may have been checked against its expectations."""
-        return any(kind.check_passed is not None for kind in self._known)
-
     def kind(self, number: int) -> SampleKind:
         return self._known[self._kind_of[number - self.first]]
 

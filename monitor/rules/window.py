@@ -74,6 +74,7 @@ class Window:
         self.histories = QueryHistories(log)  # figures of good answers, by query
         self._tried = array("I")  # the latest that are good or bad, by number
         self.answered = self.unknown = self.unpriced = self.ranged = 0  # among `samples`
+        self.checked = self.checks_failed = 0  # the same, of any outcome
         self.pace = every  # time between rounds: as configured, or as observed if slower
         self.queries = queries  # queries of a complete round
         self.ended_at: datetime | None = None  # end of the last conclusive probe
@@ -289,6 +290,9 @@ class Window:
 
     def _count(self, number: int, by: int) -> None:
         kind = self.log.kind(number)
+        if kind.check_passed is not None:
+            self.checked += by
+            self.checks_failed += by * (not kind.check_passed)
         if kind.outcome is Outcome.ANSWERED:
             self.answered += by
             self.unknown += by * (kind.identity is Identity.UNKNOWN)

@@ -236,7 +236,7 @@ def test_a_day_of_a_target_takes_little_memory() -> None:
     samples = [
         sample(
             id=UUID(int=random.getrandbits(128)), at=slot + timedelta(seconds=7), round=slot,
-            query="q0", ttft_ms=random.lognormvariate(7, 0.4), recorded_at=slot + EVERY,
+            query="q0", ttft_ms=random.randrange(4 * 10**9) / 1e6, recorded_at=slot + EVERY,
             cost_usd=Decimal(random.randrange(10**9)).scaleb(-12), source_count=5,
             source_best_score=random.random(), prompt_tokens=random.randrange(10**4),
             answer_tokens=random.randrange(10**3), cost_source=CostSource.REPORTED,
@@ -251,7 +251,7 @@ def test_a_day_of_a_target_takes_little_memory() -> None:
     finally:
         tracemalloc.stop()
     assert len(window.samples) == 1440
-    assert after_ - before < 112 * 1024, after_ - before
+    assert after_ - before < 115 * 1024, after_ - before
 
 
 COUNTS = st.none() | st.integers(0, 70_000)
