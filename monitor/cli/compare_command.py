@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from monitor import __version__, identity
@@ -173,7 +174,9 @@ def _judge_target(request: ComparisonRequest) -> Target | None:
         headers=headers,
     )
     try:
-        dialect_of(target).build_request(target.queries[0], target)
+        address = urlsplit(dialect_of(target).build_request(target.queries[0], target).url)
+        if address.scheme not in ("http", "https") or not address.hostname:
+            raise ValueError("write an address such as https://api.example.com/v1")
     except ValueError as error:
         stop(f"--judge-url: {error}", BAD_INPUT)
     return target

@@ -4,10 +4,11 @@ The first chunk has a role and no text. Usage arrives in a last chunk without ch
 arrive inside a good stream. `[DONE]` is the end.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from monitor.dialects.answer_metadata import finish, parse_headers
+from monitor.dialects.answer_metadata import finish, parse_headers, sources, together
 from monitor.dialects.json_fields import (
     claims,
     document,
@@ -26,6 +27,7 @@ from monitor.domain import (
     ParsedEvent,
     ProbeRequest,
     Query,
+    RetrievedSources,
     StreamEvent,
     Target,
 )
@@ -38,6 +40,9 @@ VERCEL_CLAIMS = (
     ("resolvedProviderApiModelId", ClaimKind.SIBLING),
     ("finalProvider", ClaimKind.HOST),
 )
+# Lists of sources: Perplexity's, Azure's ("on your data", in `context`), Open WebUI's and others'.
+SOURCES = ("search_results", "sources", "citations")
+_LISTS = re.compile(r'"(?:search_results|sources|citations|annotations)"')
 _PLAIN = frozenset({"role", "content"})  # fields of a delta
 WITH_ROUTING = {"X-OpenRouter-Metadata": "enabled"}  # other servers ignore it
 
@@ -65,6 +70,7 @@ class _Stream:
         self._came = False  # text arrived, in deltas or in messages
         self._so_far: list[str] = []
         self._length = 0
+        self._cited: RetrievedSources | None = None  # in annotations so far
 
     def parse_event(self, event: StreamEvent) -> ParsedEvent:
         """Parse one chunk: the text of the first choice and everything beside it."""
@@ -93,7 +99,9 @@ class _Stream:
         if ROUTING in chunk:
             named = (*named, *_routing(object_at(chunk[ROUTING])))
         reason = choice.get("finish_reason")
+        listed = _LISTS.search(data) is not None
         return ParsedEvent(
+            sources=self._sources(chunk, choice, delta) if listed else None,
             text=text,
             reasoning=reasoning,
             error=_error(event, chunk, choice) if "rror" in data or event.name else None,
@@ -101,6 +109,27 @@ class _Stream:
             claims=named,
             usage=usage(chunk) if may_report(chunk, data) else None,
         )
+
+    def _sources(
+        self, chunk: Mapping[str, Any], choice: Mapping[str, Any], delta: Mapping[str, Any]
+    ) -> RetrievedSources | None:
+        """The retrieved sources in a chunk. Annotations come one by one, and add up."""
+        message = object_at(choice.get("message"))
+        for holder in (chunk, delta, message, object_at(delta, "context"),
+                       object_at(message, "context")):  # fmt: skip
+            for name in SOURCES:
+                if isinstance(holder.get(name), list):
+                    return sources(holder[name])
+        cited = [
+            object_at(one).get("url_citation", one)
+            for holder in (delta, message)
+            for one in _tables(holder.get("annotations"))
+            if "citation" in str(one.get("type"))
+        ]
+        if not cited:
+            return None
+        self._cited = together(self._cited, sources(cited))
+        return self._cited
 
     def _new(self, message: Mapping[str, Any]) -> tuple[str, str]:
         """The new part of a message's text and of its reasoning."""

@@ -7,6 +7,7 @@ may repeat the whole answer with its citations. Agents send named messages and `
 Source: https://ragflow.io/docs/http_api_reference
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -35,6 +36,12 @@ LAST = "completions"  # path segments of a chat or an agent
 END = "[DONE]"
 # What follows in an answer is the error that ended it, unless it is a list of log levels.
 _ERROR = re.compile(r"\A\s*\*\*ERROR\*\*[: ]*|(?<![-*+.] )\*\*ERROR\*\*: *")
+# What it appends to an answer that the token limit cut: it states no finish reason.
+CUT = (
+    "The answer is truncated by your chosen LLM due to its limitation on context length.",
+    "由于大模型的上下文窗口大小限制，回答已经被大模型截断。",
+)
+_CUT_JSON = (*CUT, json.dumps(CUT[1])[1:-1])  # as text and as JSON escapes
 RETRIEVING = ("<retrieving>", "</retrieving>")
 
 
@@ -60,6 +67,7 @@ class _Stream:
         self._answer = CumulativeText()
         self._thinking = False
         self._retrieving = False
+        self._cut = False
 
     def parse_event(self, event: StreamEvent) -> ParsedEvent:
         if event.data.strip() == END:
@@ -76,8 +84,9 @@ class _Stream:
                 error=error_text_of({"code": code, "message": reason}) or f"code {code}"
             )
         data = reported.get("data")
+        self._cut = self._cut or any(notice in event.data for notice in _CUT_JSON)
         if data is True:
-            return ParsedEvent(end=True)
+            return ParsedEvent(end=True, finish=Finish.LENGTH if self._cut else None)
         return self._agent(reported) if "event" in reported else self._chat(object_at(data))
 
     def _agent(self, reported: Mapping[str, Any]) -> ParsedEvent:
@@ -86,7 +95,8 @@ class _Stream:
             case "message":
                 return self._delta(data, text_of(data.get("content")))
             case "message_end":
-                return ParsedEvent(sources=_sources(data), finish=Finish.STOP)
+                finish = Finish.LENGTH if self._cut else Finish.STOP
+                return ParsedEvent(sources=_sources(data), finish=finish)
         return ParsedEvent()
 
     def _chat(self, data: Mapping[str, Any]) -> ParsedEvent:

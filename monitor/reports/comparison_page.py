@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from math import sqrt
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:  # importing it loads SciPy
 LONGEST_TEXT = 4_000  # characters of an answer on the page
 MOST_PAIRS = 100  # on the page
 TELLS_APART = 0.85
+SURE = 3.0  # standard errors of a share of pairs between sides that write alike
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +131,7 @@ def remarks(page: ComparisonPage) -> Iterator[str]:
             "or the text came in bursts from a buffer"
         )
     if page.separability is not None:
-        apart = "can" if page.separability >= TELLS_APART else "cannot reliably"
+        apart = "can" if _distinguished(page, page.separability) else "cannot reliably"
         yield (
             f"writing: A and B {apart} be distinguished (of two unseen answers, one of "
             f"each side, {_percent(page.separability)} are assigned right; by chance 50 %)"
@@ -152,6 +154,16 @@ def remarks(page: ComparisonPage) -> Iterator[str]:
         yield f"cost of this comparison: at most {usd_text(page.spent)}"
     if page.stopped:
         yield page.stopped
+
+
+def _distinguished(page: ComparisonPage, separability: float) -> bool:
+    """Whether the sides write differently: clearly, and more than so few answers do by chance.
+
+    The standard error is that of Mann and Whitney's U: doi.org/10.1214/aoms/1177730491
+    """
+    a, b = (max(sum(counts.values()), 1) for counts in page.models)
+    by_chance = sqrt((a + b + 1) / (12 * a * b))
+    return separability >= max(TELLS_APART, 0.5 + SURE * by_chance)
 
 
 def _percent(share: float) -> str:
@@ -198,5 +210,6 @@ def _side(label: str, answer: ComparedAnswer) -> dict[str, object]:
         "facts": f"{ttft} · {seen.answer_chars:,} characters · {cost}",
         "model": seen.model_detected or "model not identified",
         "lines": lines,
+        "failed": seen.check_failed,
         "error": None if answer.answered else (seen.error or seen.outcome.value),
     }

@@ -213,6 +213,10 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_sent(tmp_path: Pa
             ((QUICK, SLOW, "--target", "rag", "--judge-url", url), "--judge-url needs"),
             ((QUICK, SLOW, "--target", "rag", "--judge-model", "x"), "need --judge-url"),
             (
+                (QUICK, SLOW, "--target", "rag", "--judge-model", "x", "--judge-url", "judge"),
+                "--judge-url: write an address such as https://",
+            ),
+            (
                 (QUICK, SLOW, "--target", "rag", "--html", str(tmp_path / "no" / "x")),
                 "name a file that can be written",
             ),

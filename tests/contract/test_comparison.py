@@ -33,9 +33,11 @@ from monitor.paired_comparison.paired_answers import (
     Metric,
     separability,
 )
+from monitor.reports.comparison_page import ComparisonPage, comparison_page, remarks
 from monitor.simulator.situations import SimulatedModel
 from tests.case_tables import each
 from tests.example_data import observation
+from tests.probe_notation import NOON
 from tests.simulated_answers import QUERIES, simulated_answer
 
 
@@ -133,6 +135,31 @@ def test_two_voices_are_told_apart_and_one_is_not() -> None:
     assert apart > 0.95
     assert same < 0.75
     assert separability(pairs(SimulatedModel.HAIKU)[:2]) is None
+
+
+@each(("separability", "answers", "can"), [(1.0, 20, True), (1.0, 5, False), (0.9, 8, False),
+                                            (0.84, 100, False), (0.88, 20, True)])  # fmt: skip
+def test_writing_differs_only_if_so_many_answers_show_it(
+    separability: float, answers: int, can: bool
+) -> None:
+    page = ComparisonPage(
+        made_at=NOON, a="a", b="b", pairs=answers, queries=("hi",), differences=(), shares=(),
+        separability=separability, models=({"x": answers}, {"x": answers}), untimed=0, judge=None,
+        spent=Decimal(0), unpriced=0, stopped=None, conclusion="",
+    )  # fmt: skip
+    assert any("can be distinguished" in line for line in remarks(page)) is can
+
+
+def test_the_page_shows_the_failed_check_of_an_answer() -> None:
+    failing = answer(check_passed=False, check_failed="contains: “<b>” is missing")
+    page = ComparisonPage(
+        made_at=NOON, a="a", b="b", pairs=1, queries=("hi",), differences=(), shares=(),
+        separability=None, models=({}, {}), untimed=0, judge=None,
+        spent=Decimal(0), unpriced=0, stopped=None, conclusion="",
+    )  # fmt: skip
+    html = comparison_page(page, [pair(failing, answer())])
+    assert html.count("failed check: contains: “&lt;b&gt;” is missing") == 1
+    assert (html.count('"wrong"'), html.count('"fine"')) == (1, 1)
 
 
 @each("reply", [

@@ -135,6 +135,24 @@ async def test_every_report_column_is_commented_and_explained_on_the_page(
     assert {remedy: places for remedy, places in wrong.items() if places} == {}
 
 
+METRICS = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+# What the page of metrics explains besides observations: views whole, one column of others.
+EXPLAINED_THERE = ("calendar", "reconciliation_daily", "incidents.likely_cause",
+                   "incidents.cause_owner", "observations.finish", "observations.check_passed",
+                   "observations.check_failed", "observations.source_count",
+                   "observations.source_best_score", "observations.source_newest_at")  # fmt: skip
+
+
+async def test_figures_of_causes_dates_bills_and_checks_have_their_place_in_the_metrics(
+    database: Database,
+) -> None:
+    places = [(view, column) for view, column, _ in await sql(database, COLUMNS)
+              if view in EXPLAINED_THERE or f"{view}.{column}" in EXPLAINED_THERE]  # fmt: skip
+    assert len(places) > 30
+    missing = [place for place in places if f"`{place[1]}`" not in METRICS]
+    assert names(missing) == [], "add them to docs/metrics.md"
+
+
 async def test_the_diagram_shows_every_view(database: Database) -> None:
     [diagram] = re.findall(r"```mermaid\n(.*?)```", PAGE, re.S)
     views = {f"report.{view}" for view, _, _ in await sql(database, COLUMNS)}

@@ -5,12 +5,13 @@ The payloads follow the public documentation of each protocol.
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from monitor.dialects import dialect_of, read
-from monitor.domain import Reply, RetrievedSources
+from monitor.dialects import dialect_of, ragflow, read
+from monitor.domain import Finish, Reply, RetrievedSources
 from tests.example_transcripts import target, transcript
 
 ASKS = {"body": {"q": "{query}"}}
@@ -21,6 +22,43 @@ def reply(options: Mapping[str, Any], *events: object) -> Reply:
     named = [event if isinstance(event, tuple) else ("", event) for event in events]
     texts = [(name, data if isinstance(data, str) else json.dumps(data)) for name, data in named]
     return read(dialect_of(target("custom", options=ASKS | options)), transcript(texts))
+
+
+def openai(*events: object) -> Reply:
+    texts = [("", event if isinstance(event, str) else json.dumps(event)) for event in events]
+    return read(dialect_of(target("openai_chat")), transcript(texts))
+
+
+def test_sources_in_openais_format() -> None:
+    text = {"choices": [{"delta": {"content": 'The word "sources" and "citations": []'}}]}
+    end = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
+    results = [{"title": "a", "url": "u", "date": "2026-11-01"}, {"title": "b", "url": "v"}]
+    perplexity = {**text, "citations": ["u", "v"], "search_results": results}
+    assert openai(text, end, "[DONE]").sources is None
+    found = openai(perplexity, perplexity | end, "[DONE]").sources
+    assert found is not None
+    assert (found.count, found.newest_at) == (2, datetime(2026, 11, 1, tzinfo=UTC))
+    webui = openai({"sources": [{"source": {"name": "x"}, "document": ["…"]}]}, text, end, "[DONE]")
+    assert webui.sources == RetrievedSources(1)
+    azure = {"choices": [{"delta": {"role": "assistant", "context": {"citations": [{}, {}, {}]}}}]}
+    assert openai(azure, text, end, "[DONE]").sources == RetrievedSources(3)
+    note = {"type": "url_citation", "url_citation": {"url": "u", "title": "t"}}
+    noted = {"choices": [{"delta": {"content": "x", "annotations": [note]}}]}
+    assert openai(text, noted, noted, end, "[DONE]").sources == RetrievedSources(2)
+    assert openai({"sources": []}, text, end, "[DONE]").sources == RetrievedSources(0)
+    assert openai(text | {"sources": {"a": 1}, "citations": None}, end).sources is None
+
+
+@pytest.mark.parametrize("ascii_json", [True, False])
+@pytest.mark.parametrize("notice", ragflow.CUT)
+def test_ragflow_says_that_an_answer_was_cut_in_the_answer(notice: str, ascii_json: bool) -> None:
+    def said(text: str) -> Reply:
+        events = [{"code": 0, "data": {"answer": text}}, {"code": 0, "data": True}]
+        texts = [("", json.dumps(event, ensure_ascii=ascii_json)) for event in events]
+        return read(dialect_of(target("ragflow")), transcript(texts))
+
+    assert said(f"An answer...\n{notice}").finish is Finish.LENGTH
+    assert said("An answer").finish is None
 
 
 def test_anythingllm() -> None:
