@@ -1,6 +1,5 @@
 """`monitor compare`: two targets, or two models of one, by paired answers to the same queries."""
 
-import json
 import os
 import sys
 from collections import Counter
@@ -11,7 +10,6 @@ from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 from random import Random
-from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -30,7 +28,7 @@ from monitor.pricing.forecast import projected
 from monitor.probing.client import ProbeClient
 from monitor.probing.garbage_collection import gc_paused
 from monitor.redaction import plain, redact
-from monitor.reports.comparison_page import ComparisonPage, comparison_page, table
+from monitor.reports.comparison_page import ComparisonPage, comparison_page, document, table
 
 INTERRUPTED = 130
 JUDGED = 50  # pairs at most: each costs two requests to the judge
@@ -103,7 +101,7 @@ def compare(request: ComparisonRequest) -> None:
     if request.html is not None:
         with private_file(request.html) as file:
             file.write(comparison_page(page, run.pairs).encode())
-    for line in [_document(page)] if request.as_json else [*table(page), *_errors(run)]:
+    for line in [document(page)] if request.as_json else [*table(page), *_errors(run)]:
         print(line)  # noqa: T201
     if not any(pair.answered for pair in run.pairs):
         stop(f"no pair was answered by both sides, of {len(run.pairs)}", status or 1)
@@ -347,55 +345,3 @@ def _errors(run: _Comparison) -> Iterator[str]:
         )
         for error, count in seen.most_common(3):
             yield f"{label}: {count} × {plain(error)}"
-
-
-def _document(page: ComparisonPage) -> str:
-    """The result as one JSON object; names and units as in docs/commands.md."""
-    document: dict[str, Any] = {
-        "a": page.a,
-        "b": page.b,
-        "pairs": page.pairs,
-        "queries": list(page.queries),
-        "differences": [
-            {
-                "metric": found.metric.name,
-                "unit": found.metric.unit,
-                "statistic": "mean" if found.metric.mean else "median",
-                "pairs": found.pairs,
-                "a": found.a,
-                "b": found.b,
-                "difference": found.difference,
-                "low": found.low,
-                "high": found.high,
-                "p": found.p,
-            }
-            for found in page.differences
-        ],
-        "shares": [
-            {"name": one.name, "pairs": one.pairs, "a": one.a, "b": one.b, "p": one.p}
-            for one in page.shares
-        ],
-        "untimed": page.untimed,
-        "models": {"a": dict(page.models[0]), "b": dict(page.models[1])},
-        "writing_separability": page.separability,
-        "judge": None,
-        "spent_usd": format(page.spent, "f"),
-        "unpriced_answers": page.unpriced,
-        "stopped": page.stopped,
-        "conclusion": page.conclusion,
-    }
-    if (judge := page.judge) is not None:
-        document["judge"] = {
-            "model": judge.model,
-            "prefers_a": judge.a,
-            "prefers_b": judge.b,
-            "ties": judge.ties,
-            "by_order": judge.by_order,
-            "unreadable": judge.unreadable,
-            "agreement": judge.agreement,
-            "prefers_b_low": judge.low,
-            "prefers_b_high": judge.high,
-            "p": judge.p,
-            "usd": None if judge.usd is None else format(judge.usd, "f"),
-        }
-    return json.dumps(document)

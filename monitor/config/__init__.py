@@ -56,6 +56,8 @@ __all__ = [
 ]
 
 
+_JUDGING = {"rules", "prices", "tokenizers"}
+_NO_MATTER = {"every", "daily_queries", "health"}  # of a target: no answer changes with them
 _SURROUNDINGS = {
     "channels",
     "slack",
@@ -82,6 +84,7 @@ class Settings:
     health: Mapping[str, HealthPage]  # by target
     channels: Mapping[str, ConfiguredChannel]  # by name; at least one
     config_hash: str
+    target_hashes: Mapping[str, str]  # see `hash_of`
     secrets: tuple[str, ...]
     source: str  # the file, or the variable, that was read
     unresolved: tuple[ConfigError, ...] = ()  # only with `load(without_secrets=True)`
@@ -90,6 +93,10 @@ class Settings:
     def usable_channels(self) -> tuple[ConfiguredChannel, ...]:
         """The channels that can be opened: their variables are set."""
         return tuple(channel for channel in self.channels.values() if channel.usable)
+
+    def hash_of(self, target: str) -> str:
+        """The hash of what a target is asked and of how that is judged."""
+        return self.target_hashes.get(target, self.config_hash)
 
     def lacks_secrets(self, target: str) -> bool:
         """Whether a header of the target refers to a variable that is not set."""
@@ -148,9 +155,13 @@ def load(
         rules={name: _with_limits_of(file, rule) for name, rule in judged_by.items()},
         health=dict(health_pages(file)),
         channels={channel.name: channel for channel in notify},
-        config_hash=hashlib.sha256(
-            file.model_dump_json(exclude=_SURROUNDINGS).encode()
-        ).hexdigest()[:12],
+        config_hash=_hash(file.model_dump_json(exclude=_SURROUNDINGS)),
+        target_hashes={
+            name: _hash(
+                file.model_dump_json(include=_JUDGING) + section.model_dump_json(exclude=_NO_MATTER)
+            )
+            for name, section in file.targets.items()
+        },
         secrets=(
             *found.secrets,
             *target_secrets(file, watched),
@@ -160,6 +171,10 @@ def load(
         source=source(variables),
         unresolved=tuple(unresolved),
     )
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _of_channels(channels: Iterable[ConfiguredChannel]) -> Iterator[str]:

@@ -171,7 +171,9 @@ def _sources(
 
 
 def _finish(reported: Sequence[ParsedEvent]) -> Finish | None:
-    return next((h.finish for h in reversed(reported) if h.finish), None)
+    """The last reason that is known; an unknown one counts only if there is no other."""
+    stated = [event.finish for event in reversed(reported) if event.finish]
+    return next((one for one in stated if one is not Finish.OTHER), stated[0] if stated else None)
 
 
 def _closing(reported: ParsedEvent) -> bool:

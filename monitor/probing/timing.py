@@ -76,6 +76,8 @@ def outcome(transcript: Transcript, reply: Reply) -> tuple[Outcome, str | None]:
         case Outcome.CONTENT_TYPE:
             media = dict(transcript.headers).get("content-type", "none")
             text = _with_body(transcript.detail or f"content type {media}", transcript)
+        case Outcome.EMPTY if reply.finish is Finish.LENGTH:
+            text = "the token limit was reached before any answer text"
         case _:
             text = transcript.detail
     return kind, plain(text or _REASONS[kind], MOST_CHARS)

@@ -1,12 +1,13 @@
-"""A comparison as a table for a terminal, and as a page with the answers side by side."""
+"""A comparison as a table for a terminal, as JSON, and as a page of the answers side by side."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from math import sqrt
 from textwrap import wrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from monitor.domain import usd_text
 from monitor.paired_comparison.judge_verdicts import JudgeSummary
@@ -168,6 +169,58 @@ def _distinguished(page: ComparisonPage, separability: float) -> bool:
 
 def _percent(share: float) -> str:
     return f"{share * 100:.0f} %"
+
+
+def document(page: ComparisonPage) -> str:
+    """The result as one JSON object; names and units as in docs/commands.md."""
+    document: dict[str, Any] = {
+        "a": page.a,
+        "b": page.b,
+        "pairs": page.pairs,
+        "queries": list(page.queries),
+        "differences": [
+            {
+                "metric": found.metric.name,
+                "unit": found.metric.unit,
+                "statistic": "mean" if found.metric.mean else "median",
+                "pairs": found.pairs,
+                "a": found.a,
+                "b": found.b,
+                "difference": found.difference,
+                "low": found.low,
+                "high": found.high,
+                "p": found.p,
+            }
+            for found in page.differences
+        ],
+        "shares": [
+            {"name": one.name, "pairs": one.pairs, "a": one.a, "b": one.b, "p": one.p}
+            for one in page.shares
+        ],
+        "untimed": page.untimed,
+        "models": {"a": dict(page.models[0]), "b": dict(page.models[1])},
+        "writing_separability": page.separability,
+        "judge": None,
+        "spent_usd": format(page.spent, "f"),
+        "unpriced_answers": page.unpriced,
+        "stopped": page.stopped,
+        "conclusion": page.conclusion,
+    }
+    if (judge := page.judge) is not None:
+        document["judge"] = {
+            "model": judge.model,
+            "prefers_a": judge.a,
+            "prefers_b": judge.b,
+            "ties": judge.ties,
+            "by_order": judge.by_order,
+            "unreadable": judge.unreadable,
+            "agreement": judge.agreement,
+            "prefers_b_low": judge.low,
+            "prefers_b_high": judge.high,
+            "p": judge.p,
+            "usd": None if judge.usd is None else format(judge.usd, "f"),
+        }
+    return json.dumps(document)
 
 
 def comparison_page(page: ComparisonPage, pairs: Sequence[AnswerPair]) -> str:

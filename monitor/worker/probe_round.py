@@ -157,7 +157,7 @@ async def probe(
             slot=slot,
             region=context.region,
             worker=context.worker,
-            config_hash=context.settings.config_hash,
+            config_hash=context.settings.hash_of(target.name),
             excerpt_chars=context.settings.file.storage.excerpt_chars,
             secrets=context.settings.secrets,
         )

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from monitor.dialects import dialect_of, ragflow, read
-from monitor.domain import Finish, Reply, RetrievedSources
+from monitor.domain import Finish, Outcome, Reply, RetrievedSources
+from monitor.probing.observe import ReadTranscript
 from tests.example_transcripts import target, transcript
 
 ASKS = {"body": {"q": "{query}"}}
@@ -59,6 +60,21 @@ def test_ragflow_says_that_an_answer_was_cut_in_the_answer(notice: str, ascii_js
 
     assert said(f"An answer...\n{notice}").finish is Finish.LENGTH
     assert said("An answer").finish is None
+
+
+def test_an_unknown_finish_reason_hides_no_known_one() -> None:
+    def ended(*reasons: str) -> Reply:
+        return openai(*({"choices": [{"delta": {"content": "x"}, "finish_reason": r}]}
+                        for r in reasons), "[DONE]")  # fmt: skip
+
+    assert ended("length", "unheard_of").finish is Finish.LENGTH
+    assert ended("tool_calls", "stop").finish is Finish.STOP
+    assert ended("unheard_of").finish is Finish.OTHER
+    thinking = {"choices": [{"delta": {"reasoning": "x"}, "finish_reason": "length"}]}
+    empty = ReadTranscript.of(transcript([("", json.dumps(thinking))]), openai(thinking, "[DONE]"))
+    assert (empty.outcome, empty.error) == (
+        Outcome.EMPTY, "the token limit was reached before any answer text"
+    )  # fmt: skip
 
 
 def test_anythingllm() -> None:

@@ -304,6 +304,22 @@ def test_the_hash_changes_with_what_is_watched_and_not_with_secrets(tmp_path: Pa
     assert one.config_hash == same.config_hash != other.config_hash
 
 
+def test_the_hash_of_a_target_changes_with_what_can_change_its_answers_alone(
+    tmp_path: Path,
+) -> None:
+    one = settings(tmp_path, GOOD).hash_of("rag")
+    second = GOOD.replace("targets.rag", "targets.two").replace("[rules", "[unused_rules")
+    neighbour = second[second.index("[targets.two") :].split("\n[rules")[0]
+    for text, same in (
+        (f"{GOOD}\n{neighbour}", True),
+        (f"{GOOD}\n[probes]\nmax_per_day = 999\n", True),
+        (GOOD.replace('dialect = "bali_zero"', 'dialect = "bali_zero"\nevery = "9m"'), True),
+        (f"{GOOD}\n[rules.answer_check]\nrounds = 4\n", False),
+        (GOOD.replace('"Hi"', '"Hello"'), False),
+    ):
+        assert (settings(tmp_path, text).hash_of("rag") == one) is same, text
+
+
 def test_the_parts_that_make_an_address_secret_are_secrets_too(tmp_path: Path) -> None:
     loaded = settings(
         tmp_path, GOOD,
