@@ -34,6 +34,7 @@ class CheckedAnswer:
     finish: Finish | None = None
     sources: int | None = None
     cut: bool = False
+    folded: str = ""  # the text as `contains` compares it; `failed_check` sets it
 
 
 # What is wrong, in words; nothing where the check passes or is not wanted.
@@ -42,7 +43,10 @@ Check = Callable[[AnswerExpectation, CheckedAnswer], Iterator[str]]
 
 def failed_check(expect: AnswerExpectation, answer: CheckedAnswer) -> str | None:
     """The first check that an answer fails, as `name: what is wrong`; None if it passes all."""
-    answer = replace(answer, text=_whole_characters(answer.text[:LONGEST]))
+    text = _whole_characters(answer.text[:LONGEST])
+    # A blank in a wanted text matches the beginning and the end, too.
+    compared = f" {folded(text)} " if expect.contains or expect.not_contains else ""
+    answer = replace(answer, text=text, folded=compared)
     for name, check in CHECKS.items():
         if answer.cut and name in WHOLE:
             continue
@@ -53,14 +57,17 @@ def failed_check(expect: AnswerExpectation, answer: CheckedAnswer) -> str | None
 
 def _whole_characters(text: str) -> str:
     """The text in composed form. Halves of a character from two events are one character again."""
+    if text.isascii():
+        return text
     joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return unicodedata.normalize("NFC", joined)
 
 
 def folded(text: str) -> str:
     """A text as `contains` compares it: without differences of case, white space and typography."""
-    composed = unicodedata.normalize("NFC", text).translate(_PLAIN)
-    return _BLANKS.sub(" ", composed.casefold())
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text).translate(_PLAIN)
+    return _BLANKS.sub(" ", text.casefold())
 
 
 def _complete(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]:
@@ -69,16 +76,14 @@ def _complete(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]
 
 
 def _contains(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]:
-    text = f" {folded(answer.text)} "  # a blank in the wanted text matches the beginning and end
     for wanted in expect.contains:
-        if folded(wanted) not in text:
+        if folded(wanted) not in answer.folded:
             yield f"“{_short(wanted)}” is missing"
 
 
 def _not_contains(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]:
-    text = f" {folded(answer.text)} "
     for unwanted in expect.not_contains:
-        if folded(unwanted) in text:
+        if folded(unwanted) in answer.folded:
             yield f"the answer contains “{_short(unwanted)}”"
 
 

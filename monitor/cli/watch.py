@@ -104,7 +104,7 @@ def _rounds(found: StatusSnapshot, width: int) -> Table:
 
 
 def _times(item: LastRound) -> Text:
-    """Each query with its TTFT, or how it failed."""
+    """Each query with its TTFT, or how it failed, and the check that its answer failed."""
     parts = []
     for probe in item.probes:
         query = plain(probe.query, 64)
@@ -112,6 +112,8 @@ def _times(item: LastRound) -> Text:
             parts.append(Text(f"{query} ✗ {probe.outcome}", style="red"))
         else:
             parts.append(Text(f"{query} {ms(probe.ttft_ms)}"))
+            if probe.check_failed:
+                parts[-1].append(f" ✗ {plain(probe.check_failed, 60)}", style="red")
     return Text(" · ").join(parts)
 
 

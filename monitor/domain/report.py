@@ -133,7 +133,10 @@ class IncidentRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastProbe:
-    """One probe of the latest round of its target. `good` None: the failure was ours."""
+    """One probe of the latest round of its target. `good` None: the failure was ours.
+
+    `check_failed`: the first expectation of its query that the answer does not meet.
+    """
 
     target: str
     slot: datetime
@@ -147,6 +150,7 @@ class LastProbe:
     identity: str
     cost_usd: Decimal | None
     good: bool | None
+    check_failed: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,6 +109,7 @@ def _target(item: LastRound, found: StatusSnapshot) -> dict[str, object]:
                 "model": probe.model,
                 "identity": probe.identity,
                 "cost_usd": _amount(probe.cost_usd),
+                "check_failed": probe.check_failed,
             }
             for probe in item.probes
         ],

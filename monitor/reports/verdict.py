@@ -8,9 +8,12 @@ from datetime import datetime
 from monitor.domain import instant, lasting
 from monitor.domain.report import IncidentRow, LastRound, StatusSnapshot
 from monitor.identity.model_names.common_name import common_name
+from monitor.redaction import plain
 from monitor.reports.axes import usd
 from monitor.reports.page_data import ReportPage, TargetReport, model_roles
 from monitor.rules import RULES
+
+_CHECK = 80  # characters of a failed check
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,10 @@ def _wrong(item: LastRound) -> str | None:
     parts += (
         [f"{other} of {len(item.probes)} answers are not the expected model's"] if other else []
     )
+    checks = [probe.check_failed for probe in item.probes if probe.check_failed]
+    if checks:
+        first = plain(checks[0], _CHECK)
+        parts.append(f"{len(checks)} of {len(item.probes)} answers failed a check ({first})")
     return " and ".join(parts) or None
 
 

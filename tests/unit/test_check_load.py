@@ -26,6 +26,18 @@ def warned(home: Path, count: int, every: str, queries: int = 1, **environ: str)
     return [str(line) for line in check_load.lines(replace(settings, targets=targets))]
 
 
+@each(("pattern", "slow"), [("(a+)+$", True), (r"(\s*x?)*$", True), ("visa|KITAS", False),
+                            (r"^\W*\d{1,3}(\.\d{3})*$", False)])  # fmt: skip
+def test_a_pattern_that_explodes_is_named(tmp_path: Path, pattern: str, slow: bool) -> None:
+    path = tmp_path / "monitor.toml"
+    expect = f"expect = {{ matches = '{pattern}' }}"
+    text = TARGET.format(every="5m", queries='{ id = "q", text = "Hi", ' + expect + " }")
+    path.write_text(text)
+    found = [str(line) for line in check_load.lines(load({"MONITOR_CONFIG": str(path)}))]
+    assert len(found) == slow
+    assert all(line.startswith("warning expectation of t: query q: the pattern") for line in found)
+
+
 @each(
     "case, count, every, queries, workers",
     [

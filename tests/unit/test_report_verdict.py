@@ -52,6 +52,13 @@ def test_a_fallback_is_told_with_model_time_and_cost() -> None:
     ]
 
 
+def test_an_answer_that_failed_its_check_is_not_well() -> None:
+    assert texts(last(probe(check_failed="json: the answer is not one\x1b[1m JSON"), probe())) == [
+        "No incident is open. rag: 1 of 2 answers failed a check (json: the answer is not one "
+        "JSON) in the last round, 2 min ago."
+    ]
+
+
 def test_an_incident_that_came_back_is_told_since_its_return() -> None:
     again = incident("fallback", breach_since=NOW - 3 * MINUTE)
     fell = last(probe(model=HAIKU, identity="fallback"))

@@ -33,7 +33,7 @@ _MIXED = 0.25  # share from which the expected language is present, too
 _DENSE = 0.05  # share of function words of which prose has more
 # What has no language: blocks and spans of code, addresses, quotations.
 _NO_PROSE = re.compile(
-    r"```.*?(?:```|\Z)|`[^`\n]*`|\w+://\S+|“[^”\n]{1,400}”|«[^»\n]{1,400}»|\"[^\"\n]{1,400}\"|"
+    r"```.*?(?:```|\Z)|`[^`\n]*`|\b\w{1,12}://\S+|“[^”\n]{1,400}”|«[^»\n]{1,400}»|\"[^\"\n]{1,400}\"|"
     r"(?<!\w)['‘][^'’\n]{1,400}['’](?!\w)",
     re.DOTALL,
 )

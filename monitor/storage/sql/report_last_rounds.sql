@@ -1,6 +1,7 @@
 -- The probes of the latest round of each target, of the last week.
 SELECT r.target, r.slot, r.started_at, r.region, r.query, r.outcome, r.error, r.ttft_ms,
-    r.model_detected AS model, r.identity, r.cost_usd, r.good
+    r.model_detected AS model, r.identity, r.cost_usd, r.good,
+    CASE WHEN r.check_passed = false THEN r.check_failed END AS check_failed
 FROM unnest(CAST(:targets AS text[])) AS t (name)
 CROSS JOIN LATERAL (
     SELECT max(slot) AS slot
