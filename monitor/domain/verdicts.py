@@ -336,7 +336,8 @@ class Notice:
     # Why the message reports what it is about: `new` under this number, `again` in breach, or
     # `grew`; empty: it continues.
     news: str = ""
-    # What is true again of parts that are over while the rest continues: "answers again".
+    # What is true again of the parts that are over, each with its duration: "answers again after 12
+    # min". Of an end: only if there are several parts.
     restored: str = ""
     # An answer to a person: it belongs below the incident's message, where the channel has threads.
     in_thread: bool = False

@@ -15,9 +15,6 @@ from monitor.incidents.inhibitions import Inhibitions
 
 Key = tuple[str, str]  # rule and scope
 
-_TOGETHER = timedelta(minutes=2)  # breaches that begin within one round, with its timeouts
-_LAG = timedelta(minutes=10)  # two rounds, by which a symptom may outlast its cause
-
 
 @dataclass(frozen=True, slots=True)
 class IncidentGroup:
@@ -40,18 +37,19 @@ class IncidentGroup:
     def headline(self) -> Incident:
         """The incident that the message describes: deepest cause in breach, else one still open.
 
-        If all are over, the deepest cause among those that have just ended.
+        If all are over, the deepest cause among those whose end was not sent before.
         """
         live = [member for member in self.members if member.in_breach]
         still = live or [member for member in self.members if member.open]
-        return min(still or self._just_ended, key=self.inhibitions.rank)
+        return min(still or self.just_ended, key=self.inhibitions.rank)
 
     @property
-    def _just_ended(self) -> Collection[Incident]:
+    def just_ended(self) -> Sequence[Incident]:
+        """If all are over: those whose end was not sent before, causes first."""
         ends = {i.key: i.resolved_at for i in self.members if i.resolved_at is not None}
         latest = max(ends.values())
-        reported = max(self.primary.last_told_at, latest - _LAG)
-        return [i for i in self.members if ends[i.key] == latest or ends[i.key] > reported]
+        reported = min(self.primary.last_told_at, latest - timedelta.resolution)
+        return [i for i in self.ranked if ends[i.key] > reported]
 
     def breaches(self, member: Incident, now: datetime) -> Sequence[tuple[datetime, datetime]]:
         """Start and end of each breach of a member under this number, oldest first; never empty.
@@ -66,12 +64,13 @@ class IncidentGroup:
         return (*(one for one in member.earlier_breaches if one[1] >= start), latest)
 
     def independent(self, one: Incident, other: Incident) -> bool:
-        """Whether the other was in breach well before this one, so that it does not follow.
+        """Whether this one may cause the other in general, but began after it was detected.
 
         What gets a name later is the same fault, which was there before.
         """
-        earlier = other.breach_since < one.breach_since - _TOGETHER
-        return earlier and not self.inhibitions.names_model(one, other)
+        detected_at = other.reopened_at or other.opened_at
+        named = self.inhibitions.names_model(one, other)
+        return self.inhibitions.causes(one, other) and detected_at < one.breach_since and not named
 
     @property
     def ranked(self) -> list[Incident]:

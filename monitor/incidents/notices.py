@@ -29,7 +29,7 @@ from monitor.redaction import plain
 _CHECK_MODEL = "then check that the expected model answers again."
 _WAIT = "Nothing now. The incident ends by itself if this lasts."
 _BREACHES = 2  # of an incident, each stated with its times
-_RESTORED = 60  # characters of what ended, in a title
+_RESTORED = 100  # characters of what ended, in a title
 
 NEW, AGAIN, GREW = "new", "again", "grew"  # why a message reports a member
 News = Mapping[Key, str]  # the members that a message is sent for, and why
@@ -66,6 +66,7 @@ def group_notice(
         if member is not face:
             facts[_label(member, face)] = _fact(group, member, now)
     passing = group.inhibitions.passing(face)
+    members_ended = [member for member in group.ranked if member.key in ended]
     breaches = group.breaches(face, now)
     if over:
         when = _when(breaches, now) if group.parts or len(breaches) > 1 else ""
@@ -93,7 +94,7 @@ def group_notice(
         also=tuple(_also(group, face, now, news=new, over=over, ended=ended)),
         consequences=not over and _explains_all(group, face, ended),
         news=new.get(face.key, ""),
-        restored="" if over else _restored(group, ended, now),
+        restored=_restored(group, group.just_ended if over else members_ended, now),
     )
 
 
@@ -141,15 +142,18 @@ def _explains_all(group: IncidentGroup, face: Incident, ended: Collection[Key]) 
     )
 
 
-def _restored(group: IncidentGroup, ended: Collection[Key], now: datetime) -> str:
-    """What is true again of the parts that are over, for the title."""
-    over = [member for member in group.ranked if member.key in ended]
-    said = (
+def _restored(group: IncidentGroup, ended: Sequence[Incident], now: datetime) -> str:
+    """What is true again of the parts that are over, for the title.
+
+    Empty for the end of a single part: the finding says it. What got a name is stated by its name.
+    """
+    named = group.inhibitions.names_model
+    said = [
         f"{member.finding.restored} after {_lasted_text(group.breaches(member, now))}"
-        for member in over
-        if member.finding.restored
-    )
-    return plain("; ".join(said), _RESTORED)
+        for member in ended
+        if member.finding.restored and not any(named(other, member) for other in ended)
+    ]
+    return "" if group.over and len(said) == 1 else plain("; ".join(said), _RESTORED)
 
 
 def _also(

@@ -116,6 +116,9 @@ def title(notice: Notice, clean: Clean = cleaned) -> str:
     scope = "" if notice.scope == ALL else f"{clean(notice.scope, _NAME)}: "
     if not ongoing(notice):
         after = "" if notice.since is None else f" after {_lasted(notice)}"
+        if notice.restored:
+            restored = clean(notice.restored, TITLE - len(scope))
+            return f"{scope}{restored if scope else _upper(restored)}{_suffix(notice)}"
         if restored := notice.finding.restored:
             after = f"{',' if after else ''}{after}{_suffix(notice)}"
             restored = clean(restored, TITLE - len(scope) - len(after))

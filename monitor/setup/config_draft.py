@@ -80,8 +80,8 @@ class ConfigDraft:
             yield f"expected_models = {toml(list(target.expected_models))}  # {said}"
         else:
             if self.own_name:
-                yield f"# Answers name {toml(self.own_name)}, which is no known model: it does not "
-                yield "# show which model answered."
+                name = toml(self.own_name)
+                yield f"# Answers name {name}, which is no known model and shows none."
             yield "# The model that should answer. Without it no fallback is detected by name."
             yield '# expected_models = ["vendor/model"]'
         if target.fallback_models:

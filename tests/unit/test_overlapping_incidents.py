@@ -76,7 +76,8 @@ def audible(rounds: str) -> list[str]:
     (f"xxx|xxx|CCC|CCC|CCC|{WELL}", [
         f"12:25 FIRING: {OUTAGE} 6 of 6 probes · #1",
         f"12:30 STILL FIRING: {CHANGED} · new in #1",
-        "13:05 RESOLVED: answers match Llama 4 Scout again, after 35 min · #1",
+        "13:05 RESOLVED: answers again after 15 min; answers match Llama 4 Scout again after 35 "
+        "min · #1",
     ]),
     # an outage that comes back
     (f"xxx|xxx|...|...|xxx|xxx|{WELL}", [
@@ -91,7 +92,8 @@ def audible(rounds: str) -> list[str]:
         f"12:35 STILL FIRING: {OUTAGE} 6 of 6 probes · new in #1",
         f"12:45 STILL FIRING: answers again after 15 min; still: {CHANGED} · #1",
         f"12:55 STILL FIRING: {OUTAGE} 6 of 6 probes · #1, again",
-        "13:10 RESOLVED: answers again, after 2 breaches in 25 min · #1",
+        "13:10 RESOLVED: answers again after 2 breaches in 25 min; answers match Llama 4 Scout "
+        "again after 50 min · #1",
     ]),
     # a change that ended comes back in the incident of a later outage
     (f"CCC|CCC|{WELL}|xxx|xxx|CCC|CCC|{WELL}", [
