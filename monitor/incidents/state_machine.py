@@ -143,7 +143,10 @@ def _seen(incident: Incident, verdict: Verdict, *, now: datetime) -> Incident:
         peak=max(values, key=float, default=None),
         rows=verdict.rows or incident.rows,
         facts=verdict.facts or incident.facts,
-        finding=incident.finding.updated(verdict.finding),
+        # the cause and the first step of an earlier breach are not those of its return
+        finding=verdict.finding
+        if verdict.finding.what and (returned or not incident.open)
+        else incident.finding.updated(verdict.finding),
         once=verdict.once or incident.once,
         since=_since(verdict, now) if returned else incident.since,
         earlier_breaches=_breaches(incident) if returned else incident.earlier_breaches,

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
-from monitor.domain import Incident, Notice, NoticeStatus
+from monitor.domain import Finding, Incident, Notice, NoticeStatus, Verdict, VerdictState
 from monitor.incidents.planner import plan
-from monitor.incidents.state_machine import ReminderPolicy
+from monitor.incidents.state_machine import IncidentChange, ReminderPolicy, advance
 from monitor.notifications.plain_text import plain_text, summary, title
 from monitor.rules import DEFAULT_RULES, Window
 from tests.case_tables import each
-from tests.probe_notation import EVERY, INHIBITIONS, after, marked
+from tests.probe_notation import EVERY, INHIBITIONS, NOON, after, marked
 
 RULES = ("down", "fallback", "model_changed", "ttft")
 USUAL = "...|...|...|..."
@@ -162,3 +162,22 @@ def test_no_message_of_any_order_states_a_time_without_the_fault() -> None:
             if starts - failed or ".." in said.replace("...", ""):
                 faults.append((rounds, said))
     assert faults == []
+
+
+def test_the_cause_of_an_earlier_breach_is_not_that_of_its_return() -> None:
+    """A cause is searched for at each opening; none may be found the second time."""
+    policy, cause = ReminderPolicy(), Finding(what="does not answer", cause="the key expired")
+    verdict = Verdict(rule="down", scope="rag", state=VerdictState.BREACH, value=5.0, limit=5.0,
+                      because="Failed.", finding=cause, since=NOON)  # fmt: skip
+    found = replace(verdict, finding=replace(cause, cause=""))
+    well = replace(verdict, state=VerdictState.OK, finding=Finding(), because="Good.", since=None)
+    incident, _ = advance(None, verdict, policy=policy, now=NOON)
+    incident, _ = advance(incident, found, policy=policy, now=NOON + EVERY)
+    assert incident is not None
+    assert incident.finding.cause == "the key expired", "while it lasts"
+    incident, _ = advance(incident, well, policy=policy, now=NOON + 2 * EVERY)
+    later = replace(found, since=NOON + 3 * EVERY)
+    incident, change = advance(incident, later, policy=policy, now=NOON + 3 * EVERY)
+    assert incident is not None
+    assert change is IncidentChange.REOPENED
+    assert incident.finding.cause == ""
