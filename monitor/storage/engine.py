@@ -3,7 +3,6 @@
 They work behind a pooler that lends a server connection for one transaction only.
 """
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -24,6 +23,7 @@ from monitor.storage.pool import (
     meaning,
     preamble,
 )
+from monitor.storage.running_timeout import RunningTimeout
 
 Connection = AsyncConnection  # what the functions of this room take
 
@@ -44,6 +44,7 @@ def sql_file(name: str) -> TextClause:
 SEAT_S = 3.0
 _SHORT_WAITS: ContextVar[bool] = ContextVar("short_waits", default=False)
 
+_STOOD_STILL = "this process was stopped for a while"
 _LONG_S = 1  # after a faster refusal the next request may follow at once
 
 
@@ -73,7 +74,10 @@ class DatabaseUnavailable(Exception):
 
 
 class DatabaseBusy(DatabaseUnavailable):
-    """The server is well, but a lock or a time limit stopped this transaction: try it again."""
+    """A lock or a time limit stopped this transaction, or this process was stopped meanwhile.
+
+    That says nothing against the server: try it again.
+    """
 
 
 class Database:
@@ -112,7 +116,8 @@ class Database:
         """One transaction; commits at the end. Raises DatabaseUnavailable.
 
         The deadline begins with a free connection: waiting for our own transactions is not a fault
-        of the server. Do not begin one inside another: that can block for ever.
+        of the server. It counts the time in which this process runs. Do not begin one inside
+        another: that can block for ever.
         """
         if self.closed is not None and not even_closed:
             raise DatabaseUnavailable(self.closed)
@@ -121,8 +126,9 @@ class Database:
         async with self._pool.seat() as seat:
             self._rest()
             began, limit_s = time.monotonic(), deadline_s or self.deadline_s
+            limit = RunningTimeout(limit_s)
             try:
-                async with asyncio.timeout(limit_s) as limit:
+                async with limit:
                     connection = await seat.begun(self._preamble, writes=self._writes)
                     try:
                         yield connection
@@ -131,13 +137,12 @@ class Database:
                         raise
                     await connection.commit()
             except TimeoutError:
-                if not limit.expired():
+                if not limit.expired:
                     raise
-                raise self._mark_unavailable(
-                    DatabaseUnavailable(f"no answer within {limit_s:g} s"), began
-                ) from None
+                slow = DatabaseUnavailable(f"no answer within {limit_s:g} s")
+                raise self._judged(slow, began, limit) from None
             except ConnectionUnusable as error:
-                raise self._mark_unavailable(DatabaseUnavailable(f"{error}"), began) from None
+                raise self._judged(DatabaseUnavailable(f"{error}"), began, limit) from None
             except DBAPIError as error:
                 no_database = unavailable(error)
                 if no_database is None:
@@ -145,9 +150,7 @@ class Database:
                 if meaning(error) is Meaning.LOST:
                     await self._pool.discard()
                 answered = getattr(error.orig, "sqlstate", None) is not None
-                raise (
-                    no_database if answered else self._mark_unavailable(no_database, began)
-                ) from None
+                raise self._judged(no_database, began, limit, rest=not answered) from None
 
     async def _take_seat(self) -> None:
         """Wait for a free connection; within `short_waits` raise if the server is silent.
@@ -163,9 +166,13 @@ class Database:
             silent = self._gave_up_at > self._answered_at
             return asked_at if silent else max(asked_at, self._answered_at) + SEAT_S
 
+        watch = RunningTimeout()
         try:
-            await self._pool.take_seat(give_up_at)
+            async with watch:
+                await self._pool.take_seat(give_up_at)
         except TimeoutError:
+            if watch.stood_still:
+                raise DatabaseBusy(_STOOD_STILL) from None
             self._gave_up_at = time.monotonic()
             raise DatabaseUnavailable(f"no statement was answered for {SEAT_S:g} s") from None
 
@@ -180,12 +187,23 @@ class Database:
         """Contact the server again at the next `begin`, however recently it did not answer."""
         self._resting = None
 
-    def _mark_unavailable(
-        self, unavailable: DatabaseUnavailable, began: float
+    def _judged(
+        self,
+        unavailable: DatabaseUnavailable,
+        began: float,
+        limit: RunningTimeout,
+        *,
+        rest: bool = True,
     ) -> DatabaseUnavailable:
-        """The error; and a rest, if the server has answered nothing for a while."""
+        """The error to raise; and a rest, if the server has answered nothing for a while.
+
+        If this process stood still, the failure may be its own: deadlines passed, or the server
+        ended an idle transaction.
+        """
         now = time.monotonic()
-        if now - max(began, self._answered_at) > _LONG_S:
+        if limit.stood_still and not unavailable.final:
+            return DatabaseBusy(f"{_STOOD_STILL}: {unavailable}")
+        if rest and now - max(began, self._answered_at) > _LONG_S:
             self._resting = (
                 now + self._rest_s,
                 DatabaseUnavailable(f"{unavailable} a moment ago", final=unavailable.final),

@@ -33,12 +33,25 @@ class RoundEnd(NamedTuple):
 
 
 async def claim(
-    connection: AsyncConnection, rounds: Iterable[RoundSlot], *, region: str, worker: str
+    connection: AsyncConnection,
+    rounds: Iterable[RoundSlot],
+    *,
+    region: str,
+    worker: str,
+    unsure: Iterable[RoundSlot] = (),
 ) -> set[RoundSlot]:
-    """The rounds that this worker is to probe; another one does or did the rest."""
-    wanted = sorted(set(rounds))
-    values = {"region": region, "worker": worker, **_columns(wanted)}
-    return {RoundSlot(*row) for row in await connection.execute(_CLAIM, values)}
+    """The rounds that this worker is to probe; another one does or did the rest.
+
+    `unsure`: those that it tried to claim before, without learning whether it did.
+    """
+    ours = {"region": region, "worker": worker}
+    claimed = await connection.execute(_CLAIM, ours | _columns(sorted(set(rounds))))
+    found = {RoundSlot(*row) for row in claimed}
+    if again := sorted(set(unsure) - found):
+        found |= {
+            RoundSlot(*row) for row in await connection.execute(_OURS, ours | _columns(again))
+        }
+    return found
 
 
 async def miss(
@@ -79,6 +92,11 @@ _CLAIM = text(f"""
     SELECT target, :region, slot, :worker FROM {_GIVEN}) AS given (target, slot)
     ON CONFLICT DO NOTHING RETURNING target, slot
 """)  # noqa: S608  constants of ours, here and below
+_OURS = text(f"""
+    SELECT s.target, s.slot FROM slots AS s
+    JOIN {_GIVEN}) AS given (target, slot) ON (s.target, s.slot) = (given.target, given.slot)
+    WHERE s.region = :region AND s.worker = :worker AND s.finished_at IS NULL
+""")  # noqa: S608
 _MISS = text(f"""
     INSERT INTO slots (target, region, slot, worker, finished_at, missed)
     SELECT target, :region, slot, :worker, now(), missed

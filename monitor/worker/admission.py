@@ -4,7 +4,7 @@ Everything is read and written for a batch of rounds. Source: docs/adr/0022-batc
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -47,13 +47,18 @@ class AdmittedRound:
 
 
 async def admit(
-    context: WorkerContext, due: Sequence[tuple[Target, datetime]]
+    context: WorkerContext,
+    due: Sequence[tuple[Target, datetime]],
+    *,
+    unsure: Collection[RoundSlot] = (),
 ) -> Sequence[AdmittedRound]:
     """Claim the rounds that are due together; returns those that this worker is to probe.
 
+    `unsure`: the rounds of which an earlier call failed.
+
     Without the database all are probed anyway: their observations wait in the spool, and the first
     row of a slot wins when the database is back. A frozen database delays them by seconds. Raises
-    DatabaseBusy: the server is well, try again.
+    DatabaseBusy: nothing is known against the server, try again.
     """
     targets = {target.name: target for target, _ in due}
     wanted = [RoundSlot(target.name, slot) for target, slot in due]
@@ -62,7 +67,7 @@ async def admit(
         with short_waits():
             async with context.database.begin(deadline_s=BEFORE_S) as connection:
                 ours = {"region": context.region, "worker": context.worker}
-                claimed = await leases.claim(connection, wanted, **ours)
+                claimed = await leases.claim(connection, wanted, **ours, unsure=unsure)
                 asked = [one for one in wanted if one in claimed and one.target not in paused]
                 queries = await probe_throttling.queries_of_rounds(
                     connection, context, [(targets[one.target], one.slot) for one in asked]

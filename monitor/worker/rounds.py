@@ -52,6 +52,7 @@ class RoundQueue:
     _waiting: dict[str, tuple[AdmittedRound, asyncio.TimerHandle]] = field(default_factory=dict)
     _due: list[ScheduledRound] = field(default_factory=list)
     _delayed: set[RoundSlot] = field(default_factory=set)  # due, but without capacity
+    _unsure: set[RoundSlot] = field(default_factory=set)  # due, and perhaps claimed
     _passed: dict[str, list[RoundEnd]] = field(default_factory=dict)  # during a round, by target
     _missed: list[RoundEnd] = field(default_factory=list)  # to be recorded
 
@@ -110,10 +111,13 @@ class RoundQueue:
             targets = context.settings.targets
             rounds = [(targets[one.of.target], one.of.slot) for one in chosen]
             try:
-                admitted = await admission.admit(context, rounds)
+                again = [one.of for one in chosen if one.of in self._unsure]
+                admitted = await admission.admit(context, rounds, unsure=again)
             except DatabaseBusy as busy:
                 log.warning("claims delayed", extra={"count": len(chosen), "reason": str(busy)})
                 self._due = [*chosen, *self._due]
+                self._unsure &= {one.of for one in self._due}
+                self._unsure |= {one.of for one in chosen}
             else:
                 begins_at = {one.of: one.begins_at for one in chosen}
                 for one in admitted:

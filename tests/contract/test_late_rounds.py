@@ -2,18 +2,20 @@
 
 import asyncio
 import io
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
 from monitor.domain import Target
 from monitor.notifications import ConsoleNotifier
-from monitor.storage import Database, engine, leases
+from monitor.storage import Database, engine, leases, running_timeout
 from monitor.storage.leases import RoundSlot
-from monitor.worker import probe_round
+from monitor.worker import admission, probe_round
 from monitor.worker.round_schedule import phase
 from monitor.worker.rounds import RoundQueue
 from monitor.worker.scheduler import Worker
@@ -205,3 +207,35 @@ async def test_a_server_that_answers_nothing_keeps_no_round_from_being_probed(
             assert len(context.state.spool) == 2
             free.set()
             await asyncio.gather(*holders)
+
+
+async def test_a_worker_that_was_stopped_during_a_claim_claims_again(
+    database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another worker took the slot meanwhile: it is not probed twice."""
+    monkeypatch.setattr(admission, "BEFORE_S", 0.5)
+    monkeypatch.setattr(running_timeout, "STILL_S", 0.3)
+    server, loop = database_url.replace("+psycopg", ""), asyncio.get_running_loop()
+    async with turning() as service:
+        configured = settings(tmp_path, service.url, MONITOR_TARGETS__RAG__EVERY="6h")
+        async with open_context(configured, database, ConsoleNotifier(io.StringIO())) as context:
+            rounds, target = Worker(context).rounds, context.settings.targets["rag"]
+            slot = slot_before(target, HOUR)
+            with psycopg.connect(server) as other:
+                other.execute(
+                    "INSERT INTO slots (target, region, slot, worker) "
+                    "VALUES ('rag', 'local', %s, 'w2')",
+                    (slot,),
+                )  # our own claim waits for the end of this transaction
+
+                def stopped() -> None:
+                    time.sleep(1.5)
+                    other.commit()
+
+                loop.call_later(0.3, stopped)
+                rounds.schedule.add(RoundSlot("rag", slot), begins_at=datetime.now(UTC), late=True)
+                for _ in range(2):  # stopped during the first
+                    await rounds.tick()
+            await asyncio.gather(*rounds.running.values())
+        assert service.asked == 0
+    assert rows(database_url, KNOWN) == [(slot, "w2", None)]

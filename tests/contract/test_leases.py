@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -235,3 +235,26 @@ def test_a_successor_of_another_name_takes_over_every_lease(
             second.stop()
     fences = rows(database_url, "SELECT name, fence FROM leases ORDER BY 1")
     assert fences == [("evaluate", 2), ("roll_up", 2)]
+
+
+async def test_a_claim_of_which_one_is_unsure_is_ones_own_until_its_round_ends(
+    database: Database,
+) -> None:
+    slot = leases.RoundSlot("rag", datetime(2026, 3, 2, tzinfo=UTC))
+
+    async def claimed(worker: str, *, unsure: bool) -> bool:
+        async with database.begin() as connection:
+            tried = [slot] if unsure else []
+            found = await leases.claim(
+                connection, [slot], region="local", worker=worker, unsure=tried
+            )
+        return found == {slot}
+
+    assert await claimed("w1", unsure=True)
+    assert not await claimed("w1", unsure=False)
+    assert await claimed("w1", unsure=True)
+    assert not await claimed("w2", unsure=True)
+    async with database.begin() as connection:
+        end = leases.RoundEnd(*slot)
+        await leases.finish(connection, [end], region="local", worker="w1")
+    assert not await claimed("w1", unsure=True)
