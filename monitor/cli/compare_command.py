@@ -101,7 +101,7 @@ def compare(request: ComparisonRequest) -> None:
     if request.html is not None:
         with private_file(request.html) as file:
             file.write(comparison_page(page, run.pairs).encode())
-    for line in [document(page)] if request.as_json else [*table(page), *_errors(run)]:
+    for line in [document(page)] if request.as_json else table(page):
         print(line)  # noqa: T201
     if not any(pair.answered for pair in run.pairs):
         stop(f"no pair was answered by both sides, of {len(run.pairs)}", status or 1)
@@ -325,6 +325,7 @@ class _Comparison:
             judge=judge,
             spent=self.spent,
             unpriced=self.unpriced,
+            errors=tuple(_errors(self)),
             stopped=self.stopped,
             conclusion=conclusion(self.a.label, self.b.label, found, held, judge),
         )

@@ -23,7 +23,7 @@ from monitor.config.query_schema import QuerySection
 from monitor.config.toml_document import Origins
 from monitor.config.value_kinds import fields_normalized, normalized
 from monitor.dialects import dialect_of
-from monitor.domain import ALL, AnswerExpectation, Query, Target
+from monitor.domain import ALL, AnswerExpectation, Dialect, Query, Target
 from monitor.health_page import HealthPage, address
 from monitor.identity import asks_for_model
 from monitor.notifications import (
@@ -160,12 +160,28 @@ def targets(
             headers[header] = value
         target = _built_target(name, section, headers)
         try:
-            dialect_of(target)
+            dialect = dialect_of(target)
         except ValueError as error:
             faults += (
                 _dialect_fault(name, section.dialect, line) for line in str(error).splitlines()
             )
+        else:
+            if dialect.never_lists_sources:
+                faults += _without_sources(target, dialect)
         yield name, target
+
+
+def _without_sources(target: Target, dialect: Dialect) -> Iterator[ConfigError]:
+    """Expected sources that no answer can list."""
+    configurable = dialect.explain is not None
+    remedy = "name their expression in option `sources`, or " if configurable else ""
+    for number, query in enumerate(target.queries):
+        if query.expect.sources_at_least is not None:
+            yield ConfigError(
+                f"targets.{target.name}.queries.{number}.expect.sources_at_least",
+                str(query.expect.sources_at_least),
+                f"answers in dialect {target.dialect} list no sources: {remedy}remove it",
+            )
 
 
 # Channels: sections of the file, then that of the environment.

@@ -35,7 +35,7 @@ class ExpectSection(Section):
         f"{', '.join(LANGUAGES)}",
     )
     sources_at_least: int | None = Field(
-        None, gt=0, description="fewest retrieved sources, where the protocol lists them"
+        None, gt=0, description="fewest retrieved sources, in a dialect that lists them"
     )
     json_: bool = Field(False, alias="json", description="whether the answer is one JSON document")
     complete: bool = Field(True, description="whether it must not be cut by the token limit")

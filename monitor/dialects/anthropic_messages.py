@@ -115,6 +115,7 @@ ANTHROPIC_MESSAGES = Dialect(
     build_request,
     parse_event,
     parse_headers,
+    never_lists_sources=True,
     address_words=r"anthropic|/messages",
     needs_model=True,
     key_header="x-api-key",

@@ -115,6 +115,7 @@ def custom(options: Mapping[str, Any]) -> Dialect:
             requested,
             _plain_text,
             head,
+            never_lists_sources=True,
             states_errors=True,
             ends_by_close=True,
         )
@@ -127,6 +128,7 @@ def custom(options: Mapping[str, Any]) -> Dialect:
         lambda event: reader.parser()(event),
         head,
         stateful=reader.parser,
+        never_lists_sources=all("sources" not in rule.single for rule in (beside, *rules)),
         takes_empty_events=True,
         states_errors=known_errors,
         ends_by_close=closed,

@@ -51,6 +51,7 @@ OLLAMA = Dialect(
     build_request,
     parse_event,
     parse_headers,
+    never_lists_sources=True,
     address_words=r":11434|ollama|/api/(?:chat|generate)",
     needs_model=True,
 )

@@ -77,5 +77,6 @@ OPENAI_RESPONSES = Dialect(
     build_request,
     parse_event,
     parse_headers,
+    never_lists_sources=True,
     address_words=r"/responses",
 )

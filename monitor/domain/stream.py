@@ -249,6 +249,7 @@ class Dialect:
     )  # response headers
     stateful: "Callable[[], Callable[[StreamEvent], ParsedEvent]] | None" = None
     lists_sources: bool = False  # a complete answer that lists no sources has none
+    never_lists_sources: bool = False  # an answer cannot list any
     takes_empty_events: bool = False  # named events without data have a meaning
     states_errors: bool = False  # only the dialect's own errors are errors
     ends_by_close: bool = False  # the answer ends when the complete body ends

@@ -46,6 +46,7 @@ class ComparisonPage:
     unpriced: int
     stopped: str | None
     conclusion: str
+    errors: tuple[str, ...] = ()  # the most frequent ones of each side
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,7 @@ def remarks(page: ComparisonPage) -> Iterator[str]:
         )
     else:
         yield f"cost of this comparison: at most {usd_text(page.spent)}"
+    yield from page.errors
     if page.stopped:
         yield page.stopped
 
@@ -203,6 +205,7 @@ def document(page: ComparisonPage) -> str:
         "judge": None,
         "spent_usd": format(page.spent, "f"),
         "unpriced_answers": page.unpriced,
+        "errors": list(page.errors),
         "stopped": page.stopped,
         "conclusion": page.conclusion,
     }

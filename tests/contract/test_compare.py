@@ -135,7 +135,7 @@ text = "Hi"
         unknown = compared(tmp_path, url, "rag", "nope", more=other)
     assert ended.status == 1
     assert "no pair was answered by both sides, of 2" in ended.err
-    assert "other: 2 × HTTP 500" in ended.out
+    assert ended.out.splitlines()[-2] == "other: 2 × HTTP 500: down"
     assert any(line.split() == ["answered", "2", "of", "2", "0", "of", "2", "−2", "p", "=", "0.5",
                                 "(not", "shown)"] for line in ended.out.splitlines())  # fmt: skip
     assert "2 pairs are too few to show a difference between rag and other" in ended.out

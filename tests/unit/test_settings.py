@@ -8,6 +8,7 @@ import pytest
 
 from monitor.config import ConfigErrors, Settings, load
 from monitor.rules import ProbeBudgetRule, TtftRule
+from tests.case_tables import each
 
 ROOT = Path(__file__).parents[2]
 
@@ -295,6 +296,37 @@ def test_what_options_send_is_redacted_and_a_model_is_not(tmp_path: Path) -> Non
     held = settings(tmp_path, f"{text}\n[targets.rag.options]\n{body}\n").secrets
     assert "S3cretW0rd" in held
     assert not any("Mixtral" in secret for secret in held)
+
+
+SOURCED = """
+[targets.rag]
+url = "https://rag.example.com"
+dialect = "{dialect}"
+model = "m"
+queries = [{{ id = "hi", text = "Hi", expect = {{ sources_at_least = 2 }} }}]
+{options}
+"""
+STREAM = '[targets.rag.options]\nbody = {q = "{query}"}\ntext = "text"\ndone = "done"\n'
+
+
+@each(("dialect", "options", "wrong"), [
+    ("bali_zero", "", None),
+    ("openai_chat", "", None),
+    ("ollama", "", "answers in dialect ollama list no sources: remove it"),
+    ("anthropic_messages", "", "answers in dialect anthropic_messages list no sources: remove it"),
+    ("custom", STREAM, "answers in dialect custom list no sources: name their expression in option "
+     "`sources`, or remove it"),
+    ("custom", STREAM + 'sources = "docs"', None),
+])  # fmt: skip
+def test_sources_are_expected_only_where_answers_can_list_them(
+    tmp_path: Path, dialect: str, options: str, wrong: str | None
+) -> None:
+    text = SOURCED.format(dialect=dialect, options=options)
+    key = "targets.rag.queries.0.expect.sources_at_least = 2"
+    if wrong is None:
+        settings(tmp_path, text)
+    else:
+        assert faults(tmp_path, text) == [f"{key}: {wrong}"]
 
 
 def test_the_hash_changes_with_what_is_watched_and_not_with_secrets(tmp_path: Path) -> None:
