@@ -43,6 +43,7 @@ from monitor.rules.cause_sources import HostStatistics
 
 MOST_ATTEMPTS = 16  # of one answer that are kept
 MOST_HOSTS = 64  # of one model that are kept
+MOST_TIERS = 8  # of the price of one model that are kept
 RECEIPT_LAG_S = 30.0  # a record appears seconds after a stream, later after a broken one
 
 _RATES = {
@@ -166,7 +167,7 @@ class OfferedModel:
     name: str
     alias: str | None
     expires_on: date | None
-    rates: Mapping[str, str]
+    rates: Mapping[str, str]  # also of tiers, see `_offered_rates`
 
 
 async def offered_models(
@@ -222,14 +223,37 @@ async def host_statistics(
 
 
 def _offered(name: str, row: Mapping[str, Any]) -> OfferedModel:
-    rates = _rates(table(row.get("pricing")) or {})
+    pricing = table(row.get("pricing")) or {}
     expires_at = instant(row.get("expiration_date"))
     return OfferedModel(
         name=storable(name[:200]),
         alias=text_of(row.get("canonical_slug")),
         expires_on=None if expires_at is None else expires_at.date(),
-        rates={rate: f"{value:f}" for rate, value in rates.items() if isinstance(value, Decimal)},
+        rates=_offered_rates(pricing),
     )
+
+
+def _offered_rates(pricing: Mapping[str, Any]) -> Mapping[str, str]:
+    """The rates, and those of tiers as `input@200000`: from a prompt of so many tokens on."""
+    rates = _texts(_rates(pricing))
+    for tier in _tiers(pricing)[:MOST_TIERS]:
+        start = count(tier["min_prompt_tokens"])
+        if start:
+            rates |= {f"{name}@{start}": usd for name, usd in _texts(_rates(tier)).items()}
+    return rates
+
+
+def _texts(rates: Mapping[str, object]) -> dict[str, str]:
+    return {name: f"{usd:f}" for name, usd in rates.items() if isinstance(usd, Decimal)}
+
+
+def _tiers(pricing: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Rates for longer prompts; those for a time of the day are left out."""
+    return [
+        tier
+        for tier in tables(pricing.get("overrides")) or ()
+        if "min_prompt_tokens" in tier and "utc_start" not in tier
+    ]
 
 
 def _statistics(host: Mapping[str, Any]) -> HostStatistics:
@@ -267,8 +291,7 @@ def _listed(models: list[Mapping[str, Any]], *, source: str, on: date) -> Iterat
         }
         row["tiers"] = [
             {**_rates({**pricing, **tier}), "min_prompt_tokens": tier["min_prompt_tokens"]}
-            for tier in tables(pricing.get("overrides")) or ()
-            if "min_prompt_tokens" in tier and "utc_start" not in tier
+            for tier in _tiers(pricing)
         ]
         try:
             yield from rows({name: row})

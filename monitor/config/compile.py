@@ -79,6 +79,8 @@ def rules(
             known = {field.name for field in fields(rule)}  # type: ignore[arg-type]
             for key in sorted(values.keys() - known):
                 remedy = f"unknown key; {suggestion(key, sorted({*known, 'enabled'}))}"
+                if key in rule.moved:
+                    remedy = f"no longer a key of this rule; set {rule.moved[key]}"
                 faults.append(ConfigError(_rule_key(name, (key,), origins), None, remedy))
             for key in sorted(values.keys() & rule.set_elsewhere.keys()):
                 remedy = f"set {rule.set_elsewhere[key]} instead, which probing also uses"

@@ -24,9 +24,22 @@ class DailyUse:
 
 
 def effective(rates: Mapping[str, str]) -> Mapping[str, Decimal]:
-    """The rates as amounts, comparable whatever their notation."""
-    amounts = {name: Decimal(rates[name]) for name in RATES if name in rates}
+    """The rates as amounts, whatever their notation; those of tiers as `input@200000`."""
+    named = {name: usd for name, usd in rates.items() if name.partition("@")[0] in RATES}
+    amounts = {name: Decimal(usd) for name, usd in named.items()}
     return {name: usd for name, usd in amounts.items() if usd or name != "request"}
+
+
+def changed_rates(
+    before: Mapping[str, str], after: Mapping[str, str]
+) -> Mapping[str, tuple[Decimal | None, Decimal | None]]:
+    """The rates that differ, before and after; None: no such rate."""
+    old, new = effective(before), effective(after)
+    return {
+        name: (old.get(name), new.get(name))
+        for name in sorted(old.keys() | new.keys(), key=_order)
+        if old.get(name) != new.get(name)
+    }
 
 
 def price_change(
@@ -34,9 +47,10 @@ def price_change(
 ) -> str:
     """Old and new rates, and the cost of a day of `uses`, in two sentences without the last stop.
 
-    Rates: USD per million tokens, `request` per request, as text.
+    Rates: USD per million tokens, `request` per request, as text. `input@200000`: from a prompt of
+    so many tokens on.
     """
-    changed = _changed(effective(before), effective(after))
+    changed = _changed(changed_rates(before, after))
     if not uses:
         return f"{changed}. The model gave no answer in the last 24 h"
     then, now = day_usd(before, uses), day_usd(after, uses)
@@ -48,8 +62,16 @@ def price_change(
 
 def day_usd(rates: Mapping[str, str], uses: Sequence[DailyUse]) -> Decimal | None:
     """What a day costs at these rates; None: they are not a price."""
+    amounts = effective(rates)
+    base = {name: usd for name, usd in amounts.items() if "@" not in name}
+    tiers: dict[int, dict[str, Decimal]] = {}
+    for name, usd in amounts.items():
+        rate, _, start = name.partition("@")
+        if start:
+            tiers.setdefault(int(start), dict(base))[rate] = usd
+    ascending = [{**tiers[start], "min_prompt_tokens": start} for start in sorted(tiers)]
     try:
-        [price] = rows({"model": dict(effective(rates))}, source="list")
+        [price] = rows({"model": {**base, "tiers": ascending}}, source="list")
     except BadPrices:  # -1 stands for "depends on where it is routed"
         return None
     total = Decimal(0)
@@ -61,17 +83,29 @@ def day_usd(rates: Mapping[str, str], uses: Sequence[DailyUse]) -> Decimal | Non
     return total
 
 
-def _changed(before: Mapping[str, Decimal], after: Mapping[str, Decimal]) -> str:
-    changes = {
-        name: f"{_usd(before.get(name))} → {_usd(after.get(name))}"
-        for name in RATES
-        if before.get(name) != after.get(name)
+def _order(name: str) -> tuple[int, int]:
+    rate, _, start = name.partition("@")
+    return int(start or 0), RATES.index(rate)
+
+
+def _changed(changes: Mapping[str, tuple[Decimal | None, Decimal | None]]) -> str:
+    starts = dict.fromkeys(name.partition("@")[2] for name in changes)
+    return "; ".join(_of_tier(start, changes) for start in starts)
+
+
+def _of_tier(start: str, changes: Mapping[str, tuple[Decimal | None, Decimal | None]]) -> str:
+    """`start`: the smallest prompt of the tier; empty: the rates of all other prompts."""
+    said = {
+        rate: f"{_usd(before)} → {_usd(after)}"
+        for name, (before, after) in changes.items()
+        for rate, _, of in [name.partition("@")]
+        if of == start
     }
-    request = changes.pop("request", None)
-    tokens = ", ".join(f"{_NAMES.get(name, name)} {change}" for name, change in changes.items())
+    request = said.pop("request", None)
+    tokens = ", ".join(f"{_NAMES.get(name, name)} {change}" for name, change in said.items())
     parts = [f"{tokens} per million tokens"] * bool(tokens)
     parts += [f"{request} per request"] * (request is not None)
-    return " and ".join(parts)
+    return (f"from {int(start):,} prompt tokens on " if start else "") + " and ".join(parts)
 
 
 def _usd(rate: Decimal | None) -> str:

@@ -1,5 +1,6 @@
 """`key`: a provider's key is rejected, or its credit is used up."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import ClassVar
@@ -42,6 +43,9 @@ class KeyRule(Rule):
     inhibits: ClassVar[frozenset[str]] = frozenset({"fallback", "model_changed", "ttft", "spend"})
     likely_cause: ClassVar[bool] = False
     chart: ClassVar[bool] = False
+    moved: ClassVar[Mapping[str, str]] = {
+        "expires_days": "`days` of [rules.calendar], a list such as [30, 14, 3, 1]"
+    }
 
     severity: Severity = Severity.PAGE
 

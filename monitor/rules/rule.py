@@ -80,6 +80,8 @@ class Rule(ABC):
     every_sample: ClassVar[bool] = False  # a backtest judges it after every sample, not every round
     # Limits that are set in another section: limit to key, `section.key`.
     set_elsewhere: ClassVar[Mapping[str, str]] = {}
+    # Former limits, each with what to set instead: an error names it.
+    moved: ClassVar[Mapping[str, str]] = {}
 
     severity: Severity  # certainty of a breach; a notice may have less
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -222,7 +223,7 @@ async def loss_unconfirmed(connection: AsyncConnection, provider: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnsweredTokens:
-    """Complete answers of a model at a target, and the mean tokens of one; unknown ones are 0."""
+    """Complete answers of a model to one query, and the mean tokens of one; unknown ones are 0."""
 
     target: str
     model: str | None
@@ -230,30 +231,36 @@ class AnsweredTokens:
     prompt: int
     answer: int
     cached: int
+    written: int
     reasoning: int
 
 
 async def answered_tokens(
     connection: AsyncConnection, targets: Sequence[str], *, since: datetime
 ) -> Sequence[AnsweredTokens]:
-    """The answers of these targets since then, by target and model."""
+    """The answers of these targets since then, by target, model and query: prompts of different
+    sizes may have different prices."""
     row = observations.c
 
-    def mean(name: str) -> ColumnElement[int]:
-        return func.coalesce(func.round(func.avg(row[name])), 0).cast(Integer).label(name[:-7])
+    def mean(column: ColumnElement[Any]) -> ColumnElement[int]:
+        return func.coalesce(func.round(func.avg(column)), 0).cast(Integer)
 
     found = (
         select(
             row.target,
             row.model_detected.label("model"),
             func.count().label("answers"),
-            *map(mean, ("prompt_tokens", "answer_tokens", "cached_tokens", "reasoning_tokens")),
+            mean(row.prompt_tokens).label("prompt"),
+            mean(row.answer_tokens).label("answer"),
+            mean(row.cached_tokens).label("cached"),
+            mean(row.cache_write_tokens).label("written"),
+            mean(row.reasoning_tokens).label("reasoning"),
         )
         .where(row.target.in_(targets), row.slot >= since - timedelta(hours=1))
         .where(row.started_at >= since, row.started_at <= func.now())
         .where(row.outcome == Outcome.ANSWERED.value)
-        .group_by(row.target, row.model_detected)
-        .order_by(row.target, row.model_detected)
+        .group_by(row.target, row.model_detected, row.query)
+        .order_by(row.target, row.model_detected, row.query)
     )
     rows = await connection.execute(found)
     return [AnsweredTokens(**row) for row in rows.mappings()]

@@ -107,6 +107,7 @@ class WorkerState:
     # Until when a target, or a provider account, asked us to wait, by its name.
     backoff_until: dict[str, datetime] = field(default_factory=dict)
     account_backoff_until: dict[str, datetime] = field(default_factory=dict)
+    models_listed: int = 0  # entries of the provider's list when it was last read
     certificates_tried_at: dict[str, datetime] = field(default_factory=dict)  # in vain, by target
     identity: IdentityCache = field(default_factory=IdentityCache)
     # By observation: what was learned from its answer, until both are stored.

@@ -11,7 +11,7 @@ from itertools import groupby
 
 from monitor import identity
 from monitor.pricing.cost import TokenUse
-from monitor.pricing.price_change import DailyUse, effective, price_change
+from monitor.pricing.price_change import DailyUse, changed_rates, price_change
 from monitor.rules.calendar import CalendarEntry, CalendarKind
 from monitor.storage import Connection, calendar_rows, provider_models
 from monitor.storage.calendar_rows import CalendarReading
@@ -70,7 +70,7 @@ def dates(
         for row in rows:
             if row.listed_as is None:
                 continue
-            if rates and row.rates and effective(row.rates) != effective(rates):
+            if rates and row.rates and changed_rates(rates, row.rates):
                 yield _entry(CalendarKind.PRICE, model, row.at, term=row.at), (rates, row.rates)
             rates = row.rates or rates
         last = rows[-1]
@@ -133,6 +133,7 @@ def _use(answered: AnsweredTokens, *, of: int, daily_queries: int) -> DailyUse:
         prompt=answered.prompt,
         answer=answered.answer,
         cached=min(answered.cached, answered.prompt),
+        written=min(answered.written, answered.prompt - min(answered.cached, answered.prompt)),
         reasoning=min(answered.reasoning, answered.answer),
     )
     return DailyUse(answered.answers + traffic, each)

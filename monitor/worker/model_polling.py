@@ -37,6 +37,7 @@ LIST_EVERY, STATISTICS_EVERY = timedelta(days=1), timedelta(minutes=3)
 LIST_AGAIN = timedelta(minutes=10)  # not sooner, however many incidents begin
 CONFIRM_AFTER = timedelta(hours=1)  # a model that is missing once may be back
 MOST = 10  # models whose statistics are read in one run
+LONG_LIST = 20  # entries; OpenRouter lists several hundred models
 LONGEST_LIST = 8_388_608  # bytes; a list of several hundred models is half a megabyte
 TIMEOUT_S = 20
 PAUSE = timedelta(minutes=10)  # after a refusal that does not say how long to wait
@@ -129,14 +130,29 @@ async def _read_list(context: WorkerContext, models: Collection[str], now: datet
     found = await offered_models(get, at=now, base_url=url)
     if isinstance(found, TryLater):
         return _pause(context, found)
+    offers = {model: offered(model, found, same=identity.same) for model in sorted(models)}
     async with context.database.begin() as connection:
-        for model in sorted(models):
-            offer = offered(model, found, same=identity.same)
+        before = await provider_models.listed_names(connection, PROVIDER)
+        lost = [model for model in offers if before.get(model) and offers[model] is None]
+        known = sum(1 for model in offers if before.get(model))
+        if lost and _incomplete(len(found), context.state.models_listed, lost=len(lost), of=known):
+            return _pause(context, TryLater(f"{len(found)} models only: the list is incomplete"))
+        context.state.models_listed = len(found)
+        for model, offer in offers.items():
             listing = _listing(model, offer)
             if await provider_models.keep_listing(connection, PROVIDER, listing, at=now):
                 facts = {"provider": PROVIDER, "model": model, "listed_as": listing.listed_as}
                 log.info("model list changed", extra=facts)
     return True
+
+
+def _incomplete(count: int, before: int, *, lost: int, of: int) -> bool:
+    """Whether a list is too short to prove that models left it: half is gone, or all of ours.
+
+    `before`: entries when it was last read; 0: not known, after a restart.
+    """
+    shrunk = before >= LONG_LIST and 2 * count < before
+    return shrunk or (1 < lost == of and count < LONG_LIST)
 
 
 def _listing(model: str, offer: OfferedModel | None) -> ModelListing:

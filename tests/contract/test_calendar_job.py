@@ -240,3 +240,35 @@ async def test_an_announced_end_and_a_lost_model_are_told_and_a_withdrawn_end_is
         (False, []),  # missing once
         (True, [("unlisted", LLAMA, 0)]),
     ]
+
+
+async def test_a_price_with_tiers_is_compared_and_each_prompt_costs_its_own_tier(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    def tiered(above: str) -> bytes:
+        base = {"prompt": "0.000001", "completion": "0.000002", "input_cache_write": "0.000001"}
+        return offer("", pricing=base | {
+            "overrides": [{"min_prompt_tokens": 200_000, "prompt": above}]
+        })  # fmt: skip
+
+    at = NOW - timedelta(minutes=30)
+    seen = [
+        observation(slot=at, started_at=at, query=query, model_detected=LLAMA,
+                    prompt_tokens=prompt, answer_tokens=0)
+        for query, prompt in (("hi", 100_000), ("kbli", 300_000))
+    ]  # fmt: skip
+    async with database.begin() as connection:
+        await observations.add(connection, seen)
+    lists = [tiered("0.000002"), tiered("0.000004")]
+    async with (
+        provider(lambda asked: lists.pop(0)) as served,
+        open_context(settings(tmp_path, OPENROUTER_BASE_URL=served.address), database) as context,
+    ):
+        for news in (False, True):
+            assert await model_polling.poll(context) == 1
+            assert await calendar_job.update(context) is news
+            rows(database_url, AGED)
+    assert rows(database_url, TOLD)[0][0].endswith(
+        "the list price changed: from 200,000 prompt tokens on input $2.00 → $4.00 per million "
+        "tokens. A day like the last one costs $1.30, before $0.70."
+    )

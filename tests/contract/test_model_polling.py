@@ -148,6 +148,34 @@ async def test_a_failure_is_harmless_and_says_nothing_of_the_models(
     assert rows(database_url, LISTINGS) == []
 
 
+MANY = [{"id": f"maker/model-{n}"} for n in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ([OURS, {"id": HAIKU}], [{"id": "error"}]),  # all of ours at once
+        ([OURS, *MANY], MANY[:15]),  # less than half of the list
+    ],
+)
+async def test_a_list_that_is_too_short_says_nothing_of_the_models(
+    database: Database, database_url: str, tmp_path: Path,
+    first: list[dict[str, Any]], then: list[dict[str, Any]],
+) -> None:  # fmt: skip
+    lists = [reply(200, {"data": first}), reply(200, {"data": then})]
+    async with provider(serving(lists, reply(404))) as served:
+        given = settings(tmp_path, OPENROUTER_BASE_URL=served.address)
+        async with open_context(given, database) as context:
+            assert await model_polling.poll(context) == 1
+            before = rows(database_url, LISTINGS)
+            for _ in range(2):  # also when it is read again
+                rows(database_url, "UPDATE model_listings SET at = at - interval '25 h', "
+                     "checked_at = checked_at - interval '25 h' RETURNING 1")  # fmt: skip
+                context.state.account_backoff_until.clear()
+                assert await model_polling.poll(context) == 1
+    assert rows(database_url, LISTINGS) == before
+
+
 async def test_a_429_pauses_as_long_as_it_says(database: Database, tmp_path: Path) -> None:
     async with provider(reply(429, {}, headers={"Retry-After": "1800"})) as served:
         given = settings(tmp_path, OPENROUTER_BASE_URL=served.address)

@@ -31,6 +31,16 @@ DAY = timedelta(days=1)
          "A day like the last one costs $0.62, before $0.31"),
         (NEW, [], "input $0.08 → $0.10 per million tokens. "
                   "The model gave no answer in the last 24 h"),
+        ({**OLD, "cache_write": "0.1", "reasoning": "0.9"}, USE,
+         "reasoning none → $0.90, cache writes none → $0.10 per million tokens. "
+         "A day like the last one costs $0.31, before $0.31"),
+        # 2,000 tokens are more than 1,000: the tier is the price.
+        ({**OLD, "input@1000": "0.5"}, USE, "from 1,000 prompt tokens on input none → $0.50 per "
+         "million tokens. A day like the last one costs $1.15, before $0.31"),
+        ({**OLD, "input": "0.1", "input@200000": "0.5", "cached@200000": "0.2"}, USE,
+         "input $0.08 → $0.10 per million tokens; from 200,000 prompt tokens on input none → $0.50, "
+         "cached input none → $0.20 per million tokens. "
+         "A day like the last one costs $0.35, before $0.31"),
         ({"input": "-1", "output": "-1"}, USE, "input $0.08 → -$1.00, output $0.30 → -$1.00 per "
                                                "million tokens. The cost of a day is not known"),
     ],
@@ -48,6 +58,20 @@ def test_cached_tokens_cost_their_own_rate() -> None:
 
 def test_another_notation_is_no_change() -> None:
     assert effective({"input": "0.10", "request": "0"}) == effective({"input": "0.1"})
+
+
+def test_tokens_written_to_the_cache_cost_their_own_rate() -> None:
+    use = [DailyUse(Decimal(1), TokenUse(prompt=1_000_000, answer=0, written=500_000))]
+    assert day_usd({**OLD, "cache_write": "0.1"}, use) == Decimal("0.09")
+
+
+def test_prompts_of_different_size_are_priced_by_their_tier() -> None:
+    rates = {**OLD, "input@200000": "0.16"}
+    small, large = (
+        DailyUse(Decimal(1), TokenUse(prompt=prompt, answer=0)) for prompt in (100_000, 300_000)
+    )
+    assert day_usd(rates, [small]) == Decimal("0.008")
+    assert day_usd(rates, [small, large]) == Decimal("0.056")
 
 
 def listing(day: int, until: int | None = None, **changes: Any) -> StoredListing:
@@ -68,6 +92,19 @@ LOST: dict[str, Any] = {"listed_as": None, "rates": {}}
         ([listing(0, 3, expires_on=date(2026, 12, 24)), listing(3, 9)], []),  # withdrawn
         ([listing(0, 3), listing(3, 9, rates=NEW)], [("price", 3)]),
         ([listing(0, 3), listing(3, 9, rates={**OLD, "request": "0"})], []),
+        ([listing(0, 3), listing(3, 9, rates={**OLD, "input@200000": "0.2"})], [("price", 3)]),
+        (
+            [
+                listing(0, 3, rates={**OLD, "input@200000": "0.2"}),
+                listing(3, 9, rates={**OLD, "input@200000": "0.20"}),
+            ],
+            [],
+        ),
+        ([listing(0, 3), listing(3, 4, **LOST), listing(4, 9)], []),  # it came back
+        (
+            [listing(0, 3), listing(3, 4, **LOST), listing(4, 5), listing(5, 6, **LOST)],
+            [("unlisted", 5)],
+        ),  # lost again: another date, another notice
         ([listing(0, 3), listing(3, **LOST)], []),  # missing once: the list may be incomplete
         ([listing(0, 3), listing(3, 4, **LOST)], [("unlisted", 3)]),
         ([listing(0, 9, **LOST)], []),  # never listed: the provider may not offer it

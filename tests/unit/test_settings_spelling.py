@@ -332,6 +332,23 @@ def test_a_limit_that_stands_elsewhere_is_not_ignored(
 
 
 @pytest.mark.parametrize(
+    ("text", "variables", "named"),
+    [
+        ("[rules.key]\nexpires_days = 14\n", {}, "rules.key.expires_days"),
+        ("", {"MONITOR_RULES__KEY__EXPIRES_DAYS": "14"}, "MONITOR_RULES__KEY__EXPIRES_DAYS"),
+    ],
+)
+def test_a_former_limit_names_the_one_that_replaced_it(
+    tmp_path: Path, text: str, variables: dict[str, str], named: str
+) -> None:
+    path = tmp_path / "monitor.toml"
+    path.write_text(BASE + text)
+    remedy = r"set `days` of \[rules.calendar\], a list such as \[30, 14, 3, 1\]"
+    with pytest.raises(ConfigErrors, match=f"{named}: no longer a key of this rule; {remedy}"):
+        load({"MONITOR_CONFIG": str(path), **variables})
+
+
+@pytest.mark.parametrize(
     ("key", "value", "remedy"),
     [
         ("target", "rga", 'unknown target; did you mean "rag"?'),
