@@ -1,7 +1,7 @@
 """Bills of providers for closed days, and how far the stated spend was from them."""
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -12,7 +12,6 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
-    exists,
     select,
     text,
 )
@@ -47,13 +46,23 @@ class ClosedDay(NamedTuple):
     billed_usd: Decimal
 
 
-async def read_since(
-    connection: AsyncConnection, provider: str, day: date, *, since: datetime
-) -> bool:
-    """Whether the bill of a day was read at that time or later."""
+async def due(
+    connection: AsyncConnection, provider: str, day: date, *, since: datetime, earlier: int
+) -> Sequence[date]:
+    """The days whose bill was not read since then: `day`, and up to so many `earlier` ones.
+
+    Earlier days count from the first bill of the provider on. The latest day comes first.
+    """
     table = provider_bills.c
-    stored = exists().where(table.provider == provider, table.day == day, table.read_at >= since)
-    return bool(await connection.scalar(select(stored)))
+    stored = select(table.day, table.read_at).where(table.provider == provider)
+    read_at = {row.day: row.read_at for row in await connection.execute(stored.order_by(table.day))}
+    first = next(iter(read_at), day)
+    days = [day - timedelta(days=back) for back in range(earlier + 1)]
+    return [
+        one
+        for one in days
+        if (one == day or one >= first) and (one not in read_at or read_at[one] < since)
+    ]
 
 
 async def keep_bill(
@@ -75,7 +84,10 @@ async def keep_bill(
 
 
 async def closed_days(connection: AsyncConnection, *, most: int) -> Sequence[ClosedDay]:
-    """The latest closed days with a bill, over all providers that sent one, oldest first."""
+    """The latest closed days with a bill, over all providers that sent one, oldest first.
+
+    Days of which only a lower bound was stated are left out: they say nothing about the error.
+    """
     found = await connection.execute(_CLOSED, {"most": most})
     return [ClosedDay(*row) for row in reversed(found.all())]
 
@@ -83,5 +95,5 @@ async def closed_days(connection: AsyncConnection, *, most: int) -> Sequence[Clo
 _CLOSED = text("""
     SELECT sum(stated_usd), sum(billed_usd) FROM report.reconciliation_daily
     WHERE day >= (now() AT TIME ZONE 'UTC')::date - 3 * CAST(:most AS integer)
-    GROUP BY day ORDER BY day DESC LIMIT :most
+    GROUP BY day HAVING NOT bool_or(lower_bound) ORDER BY day DESC LIMIT :most
 """)

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 READ_TIMEOUT_S = 20
 MISSED = 3  # polls without a reading, after which the last one is too old
 BILLED_AFTER, BILLED_AGAIN_AFTER = timedelta(minutes=30), timedelta(hours=12)
+CORRECTED_DAYS = 7  # after its end a bill is read again so often, once a day
 LATE = timedelta(minutes=2)  # longer than a run in which every account is slow
 
 
@@ -63,34 +64,38 @@ async def poll(context: WorkerContext) -> int:
             facts = {"provider": account.name, "state": reading.state, "reason": reading.detail}
             log.warning("account read", extra=facts)
         else:
-            await _read_bill(context, account)
+            await _read_bills(context, account)
         count += 1
     return count
 
 
-async def _read_bill(context: WorkerContext, account: ProviderAccount) -> None:
-    """Read the bill of yesterday (UTC) early in the day, and once more at noon.
+async def _read_bills(context: WorkerContext, account: ProviderAccount) -> None:
+    """Read the bill of yesterday (UTC) early in the day, and once more at noon with earlier ones.
 
-    Providers post a part of a day late. A failure is logged; the next poll tries again.
+    Providers post a part of a day late, and correct bills of closed days. A failure is logged; the
+    next poll tries again.
     """
     now = context.now()
     today, midnight, _ = day_of(now)
-    day, early = today - timedelta(days=1), midnight + BILLED_AFTER
+    early, noon = midnight + BILLED_AFTER, midnight + BILLED_AGAIN_AFTER
     if now < early:
         return
-    since = midnight + BILLED_AGAIN_AFTER if now >= midnight + BILLED_AGAIN_AFTER else early
+    since, earlier = (noon, CORRECTED_DAYS - 1) if now >= noon else (early, 0)
+    yesterday = today - timedelta(days=1)
     async with context.database.begin() as connection:
-        if await bills.read_since(connection, account.name, day, since=since):
+        days = await bills.due(connection, account.name, yesterday, since=since, earlier=earlier)
+    for day in days:
+        bill = await account.bill(day, now)
+        if isinstance(bill, ProviderBill):
+            async with context.database.begin() as connection:
+                await bills.keep_bill(
+                    connection, account.name, day, usd=bill.usd, running_usd=bill.running_usd,
+                    at=now,
+                )  # fmt: skip
+        elif bill is not None:
+            facts = {"provider": account.name, "day": day, "reason": bill.detail}
+            log.warning("bill not read", extra=facts)
             return
-    bill = await account.bill(day, now)
-    if isinstance(bill, ProviderBill):
-        async with context.database.begin() as connection:
-            await bills.keep_bill(
-                connection, bill.provider, day, usd=bill.usd, running_usd=bill.running_usd, at=now
-            )
-    elif bill is not None:
-        facts = {"provider": account.name, "day": day, "reason": bill.detail}
-        log.warning("bill not read", extra=facts)
 
 
 async def _read_before(context: WorkerContext) -> set[str] | None:

@@ -113,11 +113,73 @@ async def test_a_bill_is_read_early_and_again_at_noon(
                     break
                 monkeypatch.setattr(WorkerContext, "now", staticmethod(lambda at=now: at))
                 for account in account_polling.configured(context.settings.environment):
-                    await account_polling._read_bill(context, account)
-                    await account_polling._read_bill(context, account)  # the next poll
+                    await account_polling._read_bills(context, account)
+                    await account_polling._read_bills(context, account)  # the next poll
     assert len(bill_requests) == asked
     stored = rows(database_url, "SELECT day, usd::float FROM provider_bills")
     assert stored == ([(midnight.date() - timedelta(days=1), 1.5)] if asked else [])
+
+
+async def test_a_bill_that_is_corrected_later_is_read_again_and_a_missed_one_is_read(
+    database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in (
+        9,
+        5,
+        3,
+        2,
+    ):  # of the day before yesterday and earlier; that of 4 days ago is missing
+        await stated(database, ago(day), "2.00")
+        await billed(database, ago(day), usd="1.00")
+    await stated(database, ago(4), "2.00")
+    rows(database_url, "UPDATE provider_bills SET read_at = now() - interval '25 h' RETURNING 1")
+    page = {"data": [{"results": [{"amount": {"value": 2.5, "currency": "usd"}}]}],
+            "has_more": False, "next_page": None}  # fmt: skip
+    noon = day_of(datetime.now(UTC))[1] + timedelta(hours=12, minutes=1)
+    async with provider(lambda request: reply(200, page)) as served:
+        given = {"OPENAI_ADMIN_KEY": "canary-0815", "OPENAI_BASE_URL": served.address}
+        async with open_context(settings(tmp_path, **given), database) as context:
+            monkeypatch.setattr(WorkerContext, "now", staticmethod(lambda: noon))
+            [account] = account_polling.configured(context.settings.environment)
+            for _ in range(2):
+                await account_polling._read_bills(context, account)
+    assert len(served.asked) == 7, "each of the last seven days once"
+    found = "SELECT day, gap_usd FROM report.reconciliation_daily ORDER BY day"
+    compared = [(day, gap and gap.normalize()) for day, gap in rows(database_url, found)]
+    half, corrected = Decimal("0.5"), [(ago(day), Decimal("0.5")) for day in (5, 4, 3, 2)]
+    assert compared[0] == (ago(9), Decimal(-1)), "older than seven days"
+    assert [one for one in compared if one[1] == half] == corrected
+
+
+async def test_a_day_of_which_a_part_is_missing_is_marked_and_is_no_gap(
+    database: Database, database_url: str
+) -> None:
+    for day in range(1, 6):
+        await billed(database, ago(day), usd="9.00")
+    await stated(database, ago(5), "2.00")
+    await stated(database, ago(4), "2.00")
+    await stated(database, ago(3), "2.00", account="2.30")
+    await stated(database, ago(2), "2.00", account="2.30")
+    lower = "UPDATE spend_days SET at_least = true WHERE day = '{}' RETURNING 1"
+    rows(database_url, lower.format(ago(2)))  # the account was last read hours before midnight
+    for day in (4, 3):  # no answers for some hours, so that nobody knows who bills for them
+        rows(
+            database_url,
+            "INSERT INTO spend_days (day, provider, probes_usd, traffic_usd, unpriced, spent_usd, "
+            "at_least, meter, because, reckoned_at, zone) VALUES "
+            f"('{ago(day)}', NULL, 0, 0, 0, 0, true, 'estimate', 'test', now(), 'UTC') RETURNING 1",
+        )
+    found = "SELECT day, stated_usd::float, gap_usd::float, lower_bound, unexplained_usd IS NULL "
+    assert rows(database_url, found + "FROM report.reconciliation_daily ORDER BY day") == [
+        (ago(5), 2.0, 7.0, False, False),
+        (ago(4), 2.0, None, True, True),
+        (ago(3), 2.3, 6.7, False, False),  # the account knows the whole day
+        (ago(2), 2.3, None, True, True),
+        (ago(1), None, None, True, True),  # the worker was down all day
+    ]
+    async with database.begin() as connection:
+        days = await bills.closed_days(connection, most=30)
+    assert [day.stated_usd for day in days] == [Decimal(2), Decimal("2.3")]
 
 
 async def test_spend_and_digest_carry_the_interval(

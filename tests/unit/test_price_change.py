@@ -38,8 +38,8 @@ DAY = timedelta(days=1)
         ({**OLD, "input@1000": "0.5"}, USE, "from 1,000 prompt tokens on input none → $0.50 per "
          "million tokens. A day like the last one costs $1.15, before $0.31"),
         ({**OLD, "input": "0.1", "input@200000": "0.5", "cached@200000": "0.2"}, USE,
-         "input $0.08 → $0.10 per million tokens; from 200,000 prompt tokens on input none → $0.50, "
-         "cached input none → $0.20 per million tokens. "
+         "input $0.08 → $0.10 per million tokens; from 200,000 prompt tokens on input none → "
+         "$0.50, cached input none → $0.20 per million tokens. "
          "A day like the last one costs $0.35, before $0.31"),
         ({"input": "-1", "output": "-1"}, USE, "input $0.08 → -$1.00, output $0.30 → -$1.00 per "
                                                "million tokens. The cost of a day is not known"),
