@@ -6,7 +6,6 @@ A figure that no answer has takes no memory.
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
 from math import isnan, nan
 from typing import Any
 
@@ -128,21 +127,37 @@ class QueryHistory:
         values = self.column(column)
         return [values[nth] for nth in positions]
 
+    def rows(self, columns: Iterable[int]) -> Sequence[tuple[int, ...]]:
+        """The bits of these figures of each answer: unlike values, NaN equals NaN."""
+        return list(zip(*(array("i", self.column(nth).tobytes()) for nth in columns), strict=True))
+
     def worth(
-        self, positions: Sequence[int], columns: Iterable[int], *, repeated: float
+        self,
+        positions: Sequence[int],
+        columns: Iterable[int],
+        *,
+        repeated: float,
+        kept_us: int | None = None,
     ) -> list[float]:
         """How many independent answers each is worth: 1, or `repeated` if it repeats another.
 
         An answer with exactly the figures of the one before may come from one result in a cache.
+        `kept_us`: it does, for so long; then a repetition is worth nothing until this time is over.
         """
-        # as text, because NaN equals nothing
-        readings = [
-            str(reading)
-            for reading in zip(*(self.of(column, positions) for column in columns), strict=True)
-        ]
-        return [1.0] * bool(readings) + [
-            repeated if one == before else 1.0 for before, one in pairwise(readings)
-        ]
+        rows = self.rows(columns)
+        found: list[float] = []
+        counted_us, before = 0, None
+        for position in positions:
+            reading = rows[position]
+            at_us = self.at(position)
+            alike = reading == before
+            if alike and (kept_us is None or at_us - counted_us < kept_us):
+                found.append(repeated if kept_us is None else 0.0)
+            else:
+                found.append(1.0)
+                counted_us = at_us
+            before = reading
+        return found
 
     def reference(self, computed: Callable[[], Any], *, every: int, key: object = None) -> Any:
         """What was `computed` from the answers so far, again after `every` further answers.

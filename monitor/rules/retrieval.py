@@ -1,8 +1,10 @@
 """`retrieval`: the sources of a canned query vanish, or become fewer, worse or older."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from math import inf, isnan
 from statistics import median
 from typing import ClassVar
@@ -22,22 +24,28 @@ from monitor.rules.packed_samples import instant, microseconds
 from monitor.rules.query_history import QueryHistory
 from monitor.rules.rule import Rule, Unit
 from monitor.rules.source_losses import (
+    KEPT_US,
+    EmptyResults,
     LossProof,
     ProvenLoss,
+    ResultCache,
     SourceLoss,
     compared,
+    weighed,
     without_repetition,
 )
-from monitor.rules.statistics import NORMAL_MAD, divergence, rarity
+from monitor.rules.statistics import NORMAL_MAD, rarity
 from monitor.rules.window import Window
 
 _ROWS = 60
 _NAMED = 10  # queries in the facts of an incident
 _STRETCHES = (2, 3, 4, 6, 8, 12, 16, 24, 36, 48)  # answers of each query that may prove a breach
-_RARE = 500  # answers without an empty one that are assumed before anything is known
+_TOGETHER = 4.5  # less evidence if all queries lose their sources: one fault explains it
+_LEARNT_US = 6 * 3_600_000_000  # history that a query needs to be judged alone
 _USUAL_ROUNDS = 3  # the fewest rounds of a breach other than by vanished sources
 _SPREADS = 4.0  # standard deviations by which a score must be lower
-_LOWEST = 0.02  # share of the earlier dates that are ignored as exceptions
+_LATELY = 36  # answers from which a score must fall at once
+_LOWEST = 0.2  # share of the earlier dates that may be exceptions, which the evidence counts
 _REPEATED = 1 / 8  # worth of an answer whose figures repeat those of the one before
 _EVERY = 12  # answers until the usual figures for the first look are computed again
 _DAY_S = 86_400
@@ -184,59 +192,77 @@ class RetrievalRule(Rule):
         """What became worse, the worst first. Answers within `past`, an earlier breach, say nothing
         about what is usual."""
         found = []
+        cache = ResultCache.of_histories(histories.values())
         for kind in SourceLoss:
             series = [
                 (query, history, known, self._usual(history, known, past))
                 for query, history in histories.items()
-                if (known := history.known(kind.column))
+                if (known := self._known(kind, history))
             ]
+            suspects = [one for one in series if self._low(kind, one[1], one[2][-1])]
             for n in _STRETCHES:
                 proofs = [
                     proof
-                    for query, history, known, usual in series
-                    if (proof := self._proof(kind, query, history, known, usual, n, since))
+                    for query, history, known, usual in suspects
+                    if (proof := self._proof(kind, query, history, known, usual, n, since, cache))
                 ]
+                least, needed = _USUAL_ROUNDS, self.evidence_other
+                if kind is SourceLoss.NONE and proofs:
+                    least, needed, proofs = self._vanished(series, proofs, cache)
                 rounds = frozenset[int]().union(*(proof.rounds for proof in proofs))
-                least = self.rounds if kind is SourceLoss.NONE else _USUAL_ROUNDS
-                needed = self.evidence_other
-                if kind is SourceLoss.NONE:
-                    needed, proofs = self._evidence_of_none(series, proofs, n)
                 if len(rounds) >= max(least, 2) and sum(p.log_odds for p in proofs) >= needed:
                     proofs.sort(key=lambda proof: -proof.log_odds)
                     found.append(ProvenLoss(kind, proofs))
                     break
         return without_repetition(found)
 
-    def _evidence_of_none(
+    def _vanished(
         self,
         series: Sequence[tuple[str, QueryHistory, Sequence[int], Sequence[int]]],
         proofs: Sequence[LossProof],
-        n: int,
-    ) -> tuple[float, list[LossProof]]:
-        """The evidence that vanished sources need, and the proofs, each with its evidence.
-
-        An empty result is as likely as among all queries of the target, and no less likely than
-        among its own answers.
-        """
-        counted = {}
+        cache: ResultCache,
+    ) -> tuple[int, float, list[LossProof]]:
+        """The rounds and the evidence that vanished sources need, and the proofs with theirs."""
+        alone = len(proofs) == 1
+        before = {}
+        begun = min(proof.since for proof in proofs)
         for query, history, known, usual in series:
-            latest = set(known[-n:])
-            earlier = history.of(0, [nth for nth in usual if nth not in latest])
-            if not earlier or not median(earlier):
-                continue  # a query that has none says nothing about the others
-            counted[query] = (sum(count == 0 for count in earlier), len(earlier))
-        empty = sum(zeros for zeros, _ in counted.values())
-        of = sum(total for _, total in counted.values())
-        judged = [
-            proof._replace(
-                log_odds=min(
-                    proof.of * divergence(proof.hits / proof.of, (zeros + 0.5) / (total + _RARE))
-                    for zeros, total in (counted.get(proof.query, (0, 0)), (empty, of))
-                )
-            )
-            for proof in proofs
-        ]
-        return (self.evidence_usual if empty else self.evidence), judged
+            by_itself = alone and query == proofs[0].query
+            if by_itself and begun - history.at(usual[0]) < _LEARNT_US:
+                return self.rounds, inf, []
+            if history.at(known[-1]) < begun:
+                continue  # it is no longer asked
+            # A query alone that lost its sources before, and got them again, does so by itself.
+            first = bisect_left(known, begun, key=history.at)
+            earlier = known[:first] if by_itself else [nth for nth in usual if nth < known[first]]
+            counts = history.of(0, earlier)
+            if counts and median(counts) > 0:
+                before[query] = EmptyResults.of_counts(counts)
+        judged = weighed([proof for proof in proofs if proof.query in before], before, cache=cache)
+        together = not alone and {proof.query for proof in proofs} >= before.keys()
+        needed = self.evidence_usual if any(b.empty for b in before.values()) else self.evidence
+        return self.rounds + alone, needed - _TOGETHER * together, judged
+
+    def _known(self, kind: SourceLoss, history: QueryHistory) -> Sequence[int]:
+        """The answers that are judged for a loss: an empty result is not one of fewer sources."""
+        known = history.known(kind.column)
+        if kind is not SourceLoss.FEWER:
+            return known
+        counts = history.column(0)
+        return [nth for nth in known if counts[nth] > 0]
+
+    def _low(self, kind: SourceLoss, history: QueryHistory, latest: int) -> bool:
+        """Whether an answer can be worse than usual at all: a bound that is cheap."""
+        values = history.column(kind.column)
+        value = values[latest]
+        match kind:
+            case SourceLoss.NONE:
+                return value == 0
+            case SourceLoss.FEWER:
+                return value <= self.share * max(values)
+        best = max(one for one in values if not isnan(one))
+        less = self.older_days * _DAY_S if kind is SourceLoss.OLDER else self.worse * abs(best)
+        return value <= best - less
 
     def _usual(
         self, history: QueryHistory, known: Sequence[int], past: tuple[int, int] | None
@@ -255,8 +281,13 @@ class RetrievalRule(Rule):
         usual: Sequence[int],
         n: int,
         since: int,
+        cache: ResultCache,
     ) -> LossProof | None:
         """Whether the latest n answers of a query are worse than its earlier ones."""
+        values = history.column(kind.column)
+        if kind is SourceLoss.NONE:  # how long empty results follow each other matters
+            fresh = (values[nth] == 0 for nth in reversed(known) if history.at(nth) > since)
+            n = max(n, breach_length(fresh, n))
         latest = known[-n:]
         if len(latest) < n or history.at(latest[0]) <= since:
             return None
@@ -267,16 +298,16 @@ class RetrievalRule(Rule):
         limit = self._limit(kind, history, earlier)
         if limit is None:
             return None
-        values = history.column(kind.column)
         hits = [values[nth] <= limit for nth in latest]
         if not hits[-1] or 4 * sum(hits) < 3 * n:
             return None
-        repeated = 1.0 if kind is SourceLoss.NONE else _REPEATED
+        kept_us = KEPT_US if cache is ResultCache.LIKELY else None
+        worth = partial(history.worth, columns=range(3), repeated=_REPEATED, kept_us=kept_us)
         log_odds = rarity(
             hits,
-            history.worth(latest, range(3), repeated=repeated),
+            worth(latest),
             before=[values[nth] <= limit for nth in earlier],
-            worth_before=history.worth(earlier, range(3), repeated=repeated),
+            worth_before=worth(earlier),
         )
         if not log_odds:
             return None
@@ -288,6 +319,7 @@ class RetrievalRule(Rule):
             n,
             log_odds,
             history.at(bad[0]),
+            history.at(latest[-1]),
             frozenset(history.slot(nth) for nth, hit in zip(latest, hits, strict=True) if hit),
             compared(kind, history.of(kind.column, bad), history.of(kind.column, earlier)),
         )
@@ -303,7 +335,8 @@ class RetrievalRule(Rule):
                 limit = self.share * median(history.of(0, earlier))
                 return limit if limit >= 1 else None
             case SourceLoss.WORSE:
-                return self._score_limit(history.of(1, earlier))
+                scores = history.of(1, earlier)  # of the day, and lately: they may drift
+                return min(self._score_limit(scores), self._score_limit(scores[-_LATELY:]))
             case SourceLoss.OLDER:
                 return self._date_limit(history.of(2, earlier))
 

@@ -1,10 +1,20 @@
 """What a canned query loses of its sources, and what proves it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
+from itertools import pairwise
+from math import log
 from statistics import median
-from typing import NamedTuple
+from typing import NamedTuple, Self
+
+from monitor.rules.query_history import QueryHistory
+from monitor.rules.statistics import divergence
+
+_RARE = 500  # answers without an empty one that are assumed before anything is known
+_FOLLOWED = 0.035  # empty results after another that are assumed before anything is known
+KEPT_US = 63 * 60 * 1_000_000  # how long a result may be kept in a cache, with a margin
+_CACHED, _ALIKE = 0.1, 0.95  # shares of results that repeat the one before: not chance, all
 
 
 class SourceLoss(Enum):
@@ -27,6 +37,7 @@ class LossProof(NamedTuple):
     of: int
     log_odds: float
     since: int  # the first of these answers, µs
+    until: int  # the last of them
     rounds: frozenset[int]
     text: str  # "2 sources, usually 5"
 
@@ -34,6 +45,72 @@ class LossProof(NamedTuple):
 class ProvenLoss(NamedTuple):
     kind: SourceLoss
     proofs: Sequence[LossProof]  # the strongest first
+
+
+class EmptyResults(NamedTuple):
+    """How many of the earlier answers to a query had no sources, and in how many runs."""
+
+    empty: int
+    runs: int
+    of: int
+
+    @classmethod
+    def of_counts(cls, counts: Sequence[float]) -> Self:
+        """Numbers of sources in order of time."""
+        empty = [count == 0 for count in counts]
+        begun = sum(one and not before for before, one in pairwise([False, *empty]))
+        return cls(sum(empty), begun, len(counts))
+
+    @property
+    def rate(self) -> float:
+        """Share of empty results; the first ones seen outweigh what is assumed."""
+        return (self.empty + 0.5) / (self.of + _RARE / (1 + self.empty))
+
+
+class ResultCache(Enum):
+    """Whether results seem to come from a cache, by the share that is exactly the one before."""
+
+    NO = "no"  # it is chance
+    LIKELY = "likely"
+    UNKNOWN = "unknown"  # all are alike, with or without a cache
+
+    @classmethod
+    def of_histories(cls, histories: Iterable[QueryHistory]) -> "ResultCache":
+        """Judge the results with sources of all queries of a target."""
+        repeated = of = 0
+        for history in histories:
+            found = [row for row in history.rows(range(3)) if row[0] > 0]
+            repeated += sum(before == one for before, one in pairwise(found))
+            of += len(found)
+        if repeated > _ALIKE * of:
+            return cls.UNKNOWN
+        return cls.LIKELY if repeated > _CACHED * of else cls.NO
+
+
+def weighed(
+    proofs: Sequence[LossProof], before: Mapping[str, EmptyResults], *, cache: ResultCache
+) -> list[LossProof]:
+    """Proofs of vanished sources with their evidence.
+
+    The first empty result is as likely as among the query's earlier answers, and not less likely
+    than at the typical query of the target. Each further one is as likely as one empty result
+    followed another so far. If results may come from a cache, those of an hour are one.
+    """
+    typical = median([one.rate for one in before.values()] or [1.0])
+    empty = sum(one.empty for one in before.values())
+    followed = empty - sum(one.runs for one in before.values())
+    again = (followed + _FOLLOWED) / (empty + 1)
+
+    def log_odds(proof: LossProof) -> float:
+        rate, share = max(before[proof.query].rate, typical), proof.hits / proof.of
+        if share <= rate:
+            return 0.0
+        further = (proof.hits - 1) * -log(max(again, rate))
+        if cache is not ResultCache.NO:
+            further = min(further, (proof.until - proof.since) // KEPT_US * -log(rate))
+        return (-log(rate) + further) * divergence(share, rate) / (share * -log(rate))
+
+    return [proof._replace(log_odds=log_odds(proof)) for proof in proofs]
 
 
 def without_repetition(losses: Sequence[ProvenLoss]) -> list[ProvenLoss]:

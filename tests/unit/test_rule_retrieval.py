@@ -56,17 +56,28 @@ def judged(*parts: Iterator[Sample], queries: int = 3) -> Verdict:
     ("555|" * 24, "000", OK),  # one round
     ("555|" * 24, "000|000", BREACH),  # two
     ("555|" * 24, "nnn|nnn", BREACH),  # a protocol that leaves an empty list out
-    ("555|" * 24, "055|055", BREACH),  # one query
-    ("555|" * 24, "055|555|055", OK),  # a single empty result, twice
+    ("555|" * 24, "005|005", BREACH),  # two queries of three
+    ("555|" * 73, "055|055", OK),  # one query alone
+    ("555|" * 73, "055|055|055", BREACH),  # three rounds
+    ("555|" * 24, "055|055|055", OK),  # with less than six hours of history
+    ("5|" * 73, "0|0", OK),  # the only query
+    ("5|" * 73, "0|0|0", BREACH),
+    ("55|" * 24, "00|00", BREACH),
+    ("555|" * 73, "055|555|055", OK),  # a single empty result, twice
     ("555|" * 24, "000|xxx", OK),  # a failure says nothing about the sources
-    ("555|" * 24, "055|x55|055", BREACH),
+    ("555|" * 73, "055|x55|055|055", BREACH),
     ("555|" * 11, "000|000", OK),  # too little is known
     ("000|" * 24, "000|000", OK),  # never had any
     ("nnn|" * 24, "nnn|nnn", NO_DATA),  # a protocol without sources
     ("055|" * 24, "055|055", OK),  # a query that never has any, among others
     ("055|" * 24, "000|000", BREACH),
-    ("555|" * 10 + "055|" + "555|" * 13, "055|055", OK),  # empty results happen
-    ("555|" * 10 + "055|" + "555|" * 13, "055|055|055", BREACH),
+    ("555|" * 40 + "055|" + "555|" * 33, "055|055|055", OK),  # empty results happen
+    ("555|" * 40 + "055|" + "555|" * 33, "055|055|055|055", BREACH),
+    ("555|" * 40 + "055|" + "555|" * 33, "000|000", BREACH),
+    # present at times only: an hour without sources is usual
+    (("555|" * 12 + "055|" * 8) * 6, "055|" * 12, OK),
+    (("555|" * 12 + "055|" * 8) * 6, "000|000", BREACH),
+    ("555|055|" * 60, "055|055|055|055|055|055", OK),
     ("666|" * 24, "333|333", OK),
     ("666|" * 24, "333|333|333", BREACH),  # half of the sources
     ("666|" * 24, "555|555|555|555|555|555", OK),
@@ -98,12 +109,34 @@ def test_sources_that_become_worse_or_older(changes: dict[str, float], state: Ve
     ("666|" * 200, "333|" * 6, OK),
     ("666|" * 200, "333|" * 12, BREACH),
     ("666|" * 24, "000|000", BREACH),
+    ("666|" * 99, "066|" * 13, OK),  # an empty result that is kept for an hour
+    ("666|" * 99, "066|" * 14, BREACH),  # for longer than that
+    ("666|" * 99 + "066|" * 13 + "666|" * 99, "066|" * 13, OK),
+    ("666|" * 99, "006|006", BREACH),
 ])  # fmt: skip
 def test_answers_that_repeat_the_one_before_prove_less(
     usual: str, then: str, state: VerdictState
 ) -> None:
     later = retrieved(then, start=usual.count("|"), same=True)
     assert judged(retrieved(usual, same=True), later).state is state
+
+
+def test_a_result_of_an_exception_that_is_kept_for_an_hour_is_one_answer() -> None:
+    """Half of the results are kept for an hour; one of them lacks the newest document."""
+    kept = [("666|", {"score": 0.7 + hour % 5 / 100, "same": True}) for hour in range(20)]
+    known = [retrieved(marks * 6, start=12 * n, **more) for n, (marks, more) in enumerate(kept)]  # type: ignore[arg-type]
+    fresh = [retrieved("666|" * 6, start=12 * n + 6) for n in range(20)]
+    late = retrieved("666|" * 13, start=240, same=True, newest=DATED - timedelta(days=30))
+    usual = [part for pair in zip(known, fresh, strict=True) for part in pair]
+    assert judged(*usual, late).state is OK
+
+
+def test_a_score_that_drifts_through_the_day_is_not_a_loss() -> None:
+    def drift() -> list[Iterator[Sample]]:
+        return [retrieved("666|", start=n, score=0.8 - n / 1000) for n in range(200)]
+
+    assert judged(*drift()).state is OK
+    assert judged(*drift(), retrieved("666|" * 4, start=200, score=0.3)).state is BREACH
 
 
 def test_the_verdict_names_queries_figures_and_rows() -> None:
@@ -143,8 +176,8 @@ def test_the_kinds_of_loss_have_their_words(
     ("505|505|505", BREACH),  # q0 has recovered; q1 has vanished
 ])  # fmt: skip
 def test_it_ends_after_three_usual_answers_of_each_query(later: str, state: VerdictState) -> None:
-    opening = [*retrieved("555|" * 24), *retrieved("055|055|055", start=24)]
-    seen = window(iter([*opening, *retrieved(later, start=27)]))
+    opening = [*retrieved("555|" * 73), *retrieved("055|055|055", start=73)]
+    seen = window(iter([*opening, *retrieved(later, start=76)]))
     opened = incident(
         "retrieval", opened_at=opening[-1].at, since=opening[-9].at,
         facts={"Query q0": "no sources: usually 5"},
