@@ -99,9 +99,11 @@ def incident_groups(
 
 
 def adds_nothing(incident: Incident, group: IncidentGroup) -> bool:
-    """Whether the incident adds nothing new, such as an unmeasurable TTFT during an outage."""
-    prevents = group.inhibitions.prevents
-    return any(member.in_breach and prevents(member, incident) for member in group.members)
+    """Whether the incident adds nothing new: an unmeasurable TTFT during an outage, or a passing
+    symptom, which the message of its cause then states."""
+    prevents, passing = group.inhibitions.prevents, group.inhibitions.passing(incident)
+    explains = group.inhibitions.causes if passing else prevents
+    return any(member.in_breach and explains(member, incident) for member in group.members)
 
 
 def group_of(
@@ -114,7 +116,8 @@ def group_of(
     """The oldest group with a cause or a symptom of this incident.
 
     A `stale` incident is related to nothing, because it may be over. Incidents that were announced
-    under one number stay together, because people know them by that number.
+    under one number stay together, because people know them by that number. A group whose notices
+    have no number is joined by no cause: that gets its own.
     """
     number, causes = incident.announced_as or incident.number, inhibitions.causes
     related = [
@@ -122,7 +125,9 @@ def group_of(
         for group in notified
         if (number is not None and number == group.number)
         or any(
-            i.open and i.key not in stale and (causes(i, incident) or causes(incident, i))
+            i.open
+            and i.key not in stale
+            and (causes(i, incident) or (causes(incident, i) and not inhibitions.passing(i)))
             for i in group.members
         )
     ]

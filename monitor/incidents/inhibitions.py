@@ -4,10 +4,12 @@ Source: docs/alerts.md
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from monitor.domain import ALL, Incident, Severity, Subject
+
+_TOGETHER = timedelta(hours=1)  # a passing symptom and its cause begin so near to each other
 
 
 class RuleRelations(Protocol):
@@ -54,11 +56,14 @@ class Inhibitions:
 
         A cause with scope `all` or of a provider applies to every target. An incident with scope
         `all` is not a symptom of one target: otherwise it would join incidents of unrelated
-        targets.
+        targets. A passing symptom is one change: only what began with it explains it.
         """
         rule = self._rules.get(cause.rule)
         near = cause.scope in (symptom.scope, ALL) or self._of_provider(cause)
-        return rule is not None and symptom.rule in rule.inhibits and near
+        explained = rule is not None and symptom.rule in rule.inhibits and near
+        if explained and self.passing(symptom):
+            return abs(symptom.breach_since - cause.breach_since) <= _TOGETHER
+        return explained
 
     def prevents(self, cause: Incident, symptom: Incident) -> bool:
         """Whether the symptom cannot be measured during the cause."""

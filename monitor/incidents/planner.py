@@ -169,10 +169,19 @@ class _Draft:
         return change is IncidentChange.RESOLVED or recovering or member.key in self.unheard
 
     def ended(self, group: IncidentGroup) -> list[Incident]:
-        """The parts that are over while others continue, and whose end was not reported."""
+        """The parts that are over while others continue, and whose end was not reported.
+
+        The end of a passing symptom, one change, is no news.
+        """
         before = self.before.get(group.primary.key)
         told_at = before.last_told_at if before is not None else self.now
-        return [i for i in group.members if i.resolved_at is not None and i.resolved_at > told_at]
+        passing = self.inhibitions.passing
+        return [
+            i
+            for i in group.members
+            if i.resolved_at is not None and i.resolved_at > told_at
+            if passing(group.primary) or not passing(i)
+        ]
 
     def due(self, group: IncidentGroup) -> datetime:
         """When a group is reported again: sooner if a part is over and the rest is not.

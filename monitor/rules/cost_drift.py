@@ -37,6 +37,7 @@ _MISSED = 1 / 2  # the same of a cache-hit rate: one miss often follows another
 _LATEST = 8  # answers of the first look, of which more than half must differ
 _EVERY = 24  # answers until the usual figures for the first look are computed again
 _LEAST = 1e-12  # lower bound of a figure: zero has no logarithm
+_LOST = 0.75  # share of the usual sources: with fewer, the prompt is shorter
 _SETTLED = timedelta(hours=1)  # then the new level is what later answers are compared with
 
 
@@ -155,6 +156,9 @@ class CostDriftRule(Rule):
             if any(self._suspicious(figure, history, since) for history in current.values())
             if (change := self._change(figure, current, since)) is not None
         ]
+        if changes and latest_incident is not None:
+            begun = microseconds(latest_incident.breach_since)
+            changes = [c for c in changes if not self._regained(c, window, current, begun)]
         if changes:
             return self._breach(window, changes, current, latest_incident)
         because = "The answers use and cost what they usually do."
@@ -252,6 +256,38 @@ class CostDriftRule(Rule):
         length = breach_length(reversed(beyond), n)
         now, before = figure.middle(values[-length:]), figure.middle(values[:-length])
         return _Move(key, log_odds, now, before, history.at(positions[-length]))
+
+    def _regained(
+        self,
+        change: _Change,
+        window: Window,
+        histories: Mapping[UsageKey, QueryHistory],
+        begun: int,
+    ) -> bool:
+        """Whether queries that had lost sources have them again, and use what they used before.
+
+        `begun`: start of the latest change, µs. Rule `retrieval` reports both.
+        """
+        column = change.figure.column
+        for move in change.moves:
+            usage, sources = histories[move.key], window.histories.sources.get(move.key[0])
+            before = usage.of(column, usage.known(column, until=begun))
+            if not before or sources is None:
+                return False
+            if abs(change.figure.distance(move.now, change.figure.middle(before))) >= self._least(
+                change.figure
+            ):
+                return False
+            counts = [
+                sources.of(0, sources.known(0, since=since, until=until))
+                for since, until in ((None, begun), (begun - 1, move.since), (move.since - 1, None))
+            ]
+            if not all(counts):
+                return False
+            usual, lost, now = map(median, counts)
+            if not (lost <= _LOST * usual and now > _LOST * usual):
+                return False
+        return True
 
     def _breach(
         self,

@@ -76,7 +76,8 @@ class RetrievalRule(Rule):
         "SELECT started_at, query, source_count, source_best_score, source_newest_at "
         "FROM report.observations WHERE {rows} ORDER BY started_at;"
     )
-    inhibits: ClassVar[frozenset[str]] = frozenset()
+    # Without the retrieved texts the prompt is shorter.
+    inhibits: ClassVar[frozenset[str]] = frozenset({"cost_drift"})
     likely_cause: ClassVar[bool] = True
     chart: ClassVar[bool] = False
 

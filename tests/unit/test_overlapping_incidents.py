@@ -5,11 +5,21 @@ good rounds. The rules judge each round as the worker does.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from itertools import product
 
-from monitor.domain import Finding, Incident, Notice, NoticeStatus, Verdict, VerdictState
+from monitor.domain import (
+    CostSource,
+    Finding,
+    Incident,
+    Notice,
+    NoticeStatus,
+    Sample,
+    Verdict,
+    VerdictState,
+)
 from monitor.incidents.planner import plan
 from monitor.incidents.state_machine import IncidentChange, ReminderPolicy, advance
 from monitor.notifications.plain_text import plain_text, summary, title
@@ -25,16 +35,20 @@ CHANGED, OUTAGE = "answers no longer match Llama 4 Scout", "does not answer: con
 
 def messages(rounds: str) -> Iterator[Notice]:
     """Every notice of these rounds, also corrections without a sound, with its number."""
-    samples = list(marked(f"{USUAL}|{rounds}"))
+    return notices(list(marked(f"{USUAL}|{rounds}")), RULES)
+
+
+def notices(samples: Sequence[Sample], rules: Sequence[str], *, begin: int = 0) -> Iterator[Notice]:
+    """Every notice of these rules, judged round by round from the round `begin` on."""
     incidents: dict[tuple[str, str], Incident] = {}
     numbers = iter(range(1, 99))
-    for slot in sorted({one.round for one in samples}):
+    for slot in sorted({one.round for one in samples})[begin:]:
         seen = Window.of(
             [one for one in samples if one.round <= slot], scope="rag", every=EVERY, queries=3
         )
         now = after(seen)
         verdicts = [
-            DEFAULT_RULES[rule].judge(seen, incidents.get((rule, "rag")), now) for rule in RULES
+            DEFAULT_RULES[rule].judge(seen, incidents.get((rule, "rag")), now) for rule in rules
         ]
         for step in plan([*incidents.values()], verdicts, inhibitions=INHIBITIONS,
                          policy=ReminderPolicy(), now=now):  # fmt: skip
@@ -181,3 +195,47 @@ def test_the_cause_of_an_earlier_breach_is_not_that_of_its_return() -> None:
     assert incident is not None
     assert change is IncidentChange.REOPENED
     assert incident.finding.cause == ""
+
+
+def answered(marks: str, *, edited: bool = False) -> list[Sample]:
+    """Rounds of three queries by their number of sources, which make most of the prompt."""
+    return [
+        replace(
+            one,
+            query=f"q{nth % 3}",
+            source_count=int(mark),
+            source_best_score=0.7 + nth % 7 / 1000 if mark != "0" else None,
+            prompt_tokens=(2000 if edited and nth > 150 else 400) + 200 * int(mark) + nth % 5,
+            answer_tokens=200 + nth % 9,
+            cost_usd=Decimal(400 + 200 * int(mark) + nth % 5) / 10**7,
+            cost_source=CostSource.REPORTED,
+        )
+        for nth, (one, mark) in enumerate(
+            zip(marked(re.sub("[0-9]", ".", marks)), marks.replace("|", ""), strict=True)
+        )
+    ]
+
+
+BOTH = ("retrieval", "cost_drift")
+
+
+def test_a_shorter_prompt_without_sources_is_stated_in_the_message_of_its_cause() -> None:
+    marks = "|".join(["888"] * 30 + ["000"] * 30 + ["888"] * 30)
+    found = list(notices(answered(marks), BOTH, begin=29))
+    assert [(one.status, one.rule) for one in found if not one.quiet] == [
+        (NoticeStatus.FIRING, "retrieval"),
+        (NoticeStatus.RESOLVED, "retrieval"),
+    ]
+    facts = [one.facts["cost_drift"] for one in found if "cost_drift" in one.facts]
+    assert facts[0].startswith("Prompt tokens of 3 queries: 40")
+    assert not next(one for one in found if one.status is NoticeStatus.RESOLVED).worse
+
+
+def test_a_prompt_edit_during_an_older_loss_of_sources_is_reported() -> None:
+    marks = "|".join(["888"] * 30 + ["000"] * 60)
+    found = [one for one in notices(answered(marks, edited=True), BOTH, begin=29) if not one.quiet]
+    assert [(one.status, one.rule) for one in found] == [
+        (NoticeStatus.FIRING, "retrieval"),
+        (NoticeStatus.STILL_FIRING, "retrieval"),
+    ]
+    assert "Prompt tokens of 3 queries: 2,00" in found[1].facts["cost_drift"]
