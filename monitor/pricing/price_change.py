@@ -50,7 +50,7 @@ def price_change(
     Rates: USD per million tokens, `request` per request, as text. `input@200000`: from a prompt of
     so many tokens on.
     """
-    changed = _changed(changed_rates(before, after))
+    changed = changes_text(changed_rates(before, after))
     if not uses:
         return f"{changed}. The model gave no answer in the last 24 h"
     then, now = day_usd(before, uses), day_usd(after, uses)
@@ -88,7 +88,8 @@ def _order(name: str) -> tuple[int, int]:
     return int(start or 0), RATES.index(rate)
 
 
-def _changed(changes: Mapping[str, tuple[Decimal | None, Decimal | None]]) -> str:
+def changes_text(changes: Mapping[str, tuple[Decimal | None, Decimal | None]]) -> str:
+    """`input $0.08 → $0.10 per million tokens`, each tier by itself."""
     starts = dict.fromkeys(name.partition("@")[2] for name in changes)
     return "; ".join(_of_tier(start, changes) for start in starts)
 

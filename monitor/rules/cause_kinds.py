@@ -17,6 +17,7 @@ class CauseKind(StrEnum):
     PROVIDER_ERRORS = "provider_errors"
     PROVIDER_STATISTICS = "provider_statistics"
     MODEL_REMOVED = "model_removed"
+    PRICE = "price"
     DEPLOYMENT = "deployment"
     CERTIFICATE = "certificate"
     CONFIGURATION = "configuration"
@@ -43,12 +44,15 @@ UPSTREAM = re.compile(_FILE.table("errors").alternation("upstream"), re.IGNORECA
 STATUS = re.compile(
     "|".join(_FILE.table("errors").texts("status")).replace("{}", r"[45]\d\d"), re.IGNORECASE
 )
+OWN = re.compile(_FILE.table("errors").alternation("own"), re.IGNORECASE)
 DEPLOYED = re.compile(_FILE.table("errors").alternation("deployed"), re.IGNORECASE)
 del _FILE, _ENTRIES
 
 HOW = frozenset({CauseKind.GATEWAY, CauseKind.UNATTRIBUTED})  # how it happened, not why
 # They can also explain what the expected model itself answers.
-OF_SERVICE = frozenset({CauseKind.DEPLOYMENT, CauseKind.CONFIGURATION, CauseKind.UNATTRIBUTED})
+OF_SERVICE = frozenset(
+    {CauseKind.DEPLOYMENT, CauseKind.CONFIGURATION, CauseKind.PRICE, CauseKind.UNATTRIBUTED}
+)
 # Of these, each makes every request fail in its own way.
 STATES = frozenset({CauseKind.KEY, CauseKind.CREDIT, CauseKind.MODEL_REMOVED})
 REJECTIONS = {

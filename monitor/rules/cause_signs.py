@@ -19,9 +19,11 @@ from monitor.identity.model_names.compare import same
 from monitor.redaction import plain
 from monitor.rules.cause_kinds import (
     DEPLOYED,
+    OWN,
     PHRASES,
     PROVIDERS,
     REJECTIONS,
+    STATES,
     STATUS,
     STATUSES,
     UPSTREAM,
@@ -40,7 +42,9 @@ BEFORE = timedelta(hours=1)  # what is older than this is not named as the cause
 DURING = timedelta(minutes=30)  # the incident's own answers and failures, from its start
 SEEN_LATE = timedelta(minutes=10)  # a state that is read every five minutes is seen later
 PAGE_LATE = timedelta(minutes=5)  # the same of a change on a page that is read closely
+AS_USUAL = 5  # rounds of usual answers after a sign that show that it was harmless
 REFUSED, SHARE = 3, 0.2  # this many 429s, and this share of all probes, are not chance
+ALTERNATING = 3  # changes between the same two states of a page, within the time that counts
 MOST = 2 / 3  # share of the failures that one cause has to explain
 DOWN_PERCENT, UP_PERCENT = 90.0, 99.0  # uptime of a model at all of its hosts
 OPENROUTER = "openrouter"  # name of its account
@@ -70,6 +74,19 @@ class CauseSign:
         """Whether it came about within the hour before the incident, as far as is known."""
         early = self.before_at is None or self.before_at <= begun
         return early and begun - BEFORE <= self.at <= begun + self.late
+
+    def refuted(self, sources: CauseSources) -> bool:
+        """Whether the expected model answered for rounds after what takes effect at once."""
+        if self.kind not in STATES and self.kind is not CauseKind.CONFIGURATION:
+            return False
+        later = {
+            sample.round
+            for sample in sources.samples
+            if self.at < sample.at < sources.begun
+            and sample.outcome is Outcome.ANSWERED
+            and sample.identity is Identity.EXPECTED
+        }
+        return len(later) >= AS_USUAL
 
 
 # The sources. First those that state why requests failed.
@@ -104,7 +121,7 @@ def _attempts(verdict: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
     """Failed attempts at the expected model in OpenRouter's records of the affected answers."""
     routes = [route for route in _affected(verdict, sources) if route.attempts is not None]
     after = [(route, failed) for route in routes if (failed := _refused(route, sources.model))]
-    if not after or 2 * len(after) < len(routes):
+    if not after or len(after) < MOST * len(routes):
         return
     refused = [attempt for _, attempts in after for attempt in attempts]
     kinds = [STATUSES.get(attempt.status or 0, _of_server(attempt)) for attempt in refused]
@@ -186,6 +203,28 @@ def _listings(_: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
         before = listing
 
 
+def _prices(verdict: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
+    """A list price that makes the expected model dearer than others, or the answers."""
+    rows = set(verdict.rows)
+    proof = [sample for sample in sources.samples if sample.id in rows]
+    others = any(s.outcome.good and s.identity is not Identity.EXPECTED for s in proof)
+    charged = sources.charged and verdict.finding.what.startswith("cost ")  # not other tokens
+    now, before = verdict.finding.usd_a_day, verdict.finding.usual_usd_a_day
+    for change in sources.prices:
+        # A charge follows the list; a fallback may follow what is dearer.
+        moved = now is not None and before is not None and (now > before) is change.dearer
+        follows = change.dearer is change.expected if others else charged and moved
+        if follows:
+            what = f"the list price of {plain(change.model, _CHARS)} changed: {change.text}"
+            yield CauseSign(
+                CauseKind.PRICE,
+                change.at,
+                f"{what}, {clock(change.at)}",
+                before_at=change.before_at,
+                late=DURING,
+            )
+
+
 def _statistics(_: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
     """What the provider states about the model: down, or slower than our limit, at all hosts.
 
@@ -209,8 +248,14 @@ def _statistics(_: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
 
 
 def _pages(_: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
-    """Changes on the service's own health pages, the latest first."""
+    """Changes on the service's own health pages, the latest first.
+
+    A page that shows two states in turn comes from instances of two versions: no single change.
+    """
+    seen = Counter(_states(change) for change in sources.pages)
     for change in reversed(sources.pages):
+        if seen[_states(change)] >= ALTERNATING:
+            continue
         for what, deployed in _page_change(change):
             closely_read = change.at - change.before_at <= 3 * PAGE_LATE
             yield CauseSign(
@@ -258,6 +303,7 @@ SOURCES: tuple[Callable[[Verdict, CauseSources], Iterable[CauseSign]], ...] = (
     _attempts,
     _accounts,
     _listings,
+    _prices,
     _statistics,
     _pages,
     _configurations,
@@ -332,11 +378,19 @@ def _kind_of_error(sample: Sample) -> CauseKind | None:
     for kind, phrases in PHRASES:
         if phrases.search(error):
             return kind
+    if OWN.search(error) and not upstream:
+        return None  # its own index or database failed
     found = STATUS.search(error) if inside else None
     status = int(next(filter(None, found.groups()))) if found else 0
     if status == 500 and upstream:
         return CauseKind.PROVIDER_ERRORS
     return STATUSES.get(status)
+
+
+def _states(change: PageChange) -> frozenset[str]:
+    """What a page stated before and after a change, in any order."""
+    states = ((change.status, change.facts), (change.status_before, change.facts_before))
+    return frozenset(f"{status} {sorted(facts.items())}" for status, facts in states)
 
 
 def _page_change(change: PageChange) -> Iterator[tuple[str, bool]]:

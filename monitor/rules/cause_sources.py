@@ -42,6 +42,22 @@ class ListedModel:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceChange:
+    """A list price that is another one than at `before_at`, when it was last read.
+
+    `expected`: of the model that is expected, else of a fallback. `dearer` None: some rates rose
+    and others fell. `text`: the rates before and after.
+    """
+
+    model: str
+    at: datetime
+    before_at: datetime
+    expected: bool
+    dearer: bool | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class HostStatistics:
     """A host's own figures about a model. None: not stated."""
 
@@ -64,12 +80,14 @@ class CauseSources:
 
     `begun`: start of the first bad row. `accounts`: readings of the keys that the service uses,
     with the last one before the hour before the incident. `configurations`: when each
-    configuration but the first was first used.
+    configuration of the target but the first was first used. `charged`: the provider states what
+    each answer costs.
     """
 
     begun: datetime
     model: str | None = None  # the expected one
     limit_ms: float | None = None  # of the incident, if it is about latency
+    charged: bool = False
     samples: Sequence[Sample] = ()
     routes: Sequence[AnswerRoute] = ()
     accounts: Sequence[AccountReading] = ()
@@ -77,3 +95,4 @@ class CauseSources:
     configurations: Sequence[datetime] = ()
     listings: Sequence[ListedModel] = ()
     statistics: Sequence[ModelStatistics] = ()
+    prices: Sequence[PriceChange] = ()

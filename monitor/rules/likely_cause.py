@@ -105,7 +105,8 @@ def likely_cause(verdict: Verdict, sources: CauseSources) -> LikelyCause | None:
         sign
         for source in SOURCES
         for sign in source(verdict, sources)
-        if sign.timely(sources.begun) and (sign.kind in OF_SERVICE or not served)
+        if sign.timely(sources.begun) and not sign.refuted(sources)
+        if sign.kind in OF_SERVICE or not served
     ]
     why = [sign for sign in signs if sign.kind not in HOW]
     if not why:

@@ -1,12 +1,15 @@
 """Gathers what is stored around the start of an incident, for its likely cause."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import groupby, pairwise
 
 from monitor.accounts.openrouter import OpenRouterAccount
-from monitor.domain import Incident, Target, Verdict, VerdictState
+from monitor.domain import CostSource, Incident, Target, Verdict, VerdictState
+from monitor.pricing.price_change import changed_rates, changes_text
 from monitor.rules import RULES, Unit, Window
 from monitor.rules.cause_signs import BEFORE, DURING
-from monitor.rules.cause_sources import CauseSources
+from monitor.rules.cause_sources import CauseSources, PriceChange
 from monitor.rules.likely_cause import (
     CauseKey,
     KnownCause,
@@ -22,7 +25,7 @@ from monitor.storage import (
     observations,
     provider_models,
 )
-from monitor.worker.model_polling import model_of
+from monitor.worker.model_polling import PROVIDER, declared_by, model_of
 
 KEYS = (OpenRouterAccount.name,)  # the accounts whose key is the one that the service uses
 
@@ -76,11 +79,40 @@ async def _found(
         pages=await account_readings.changes(connection, target.name, since=since),
         configurations=in_force[1:],
         listings=await provider_models.listings(connection, model, until=until) if model else (),
+        prices=await _prices(connection, target, since=since, until=until),
+        charged={source for *_, source in window.histories.usage} == {CostSource.PROVIDER},
         statistics=await provider_models.statistics(connection, model, since=since, until=until)
         if model
         else (),
     )
     return likely_cause(verdict, sources)
+
+
+async def _prices(
+    connection: Connection, target: Target, *, since: datetime, until: datetime
+) -> Sequence[PriceChange]:
+    """The changes of list prices of the models that the target declares."""
+    models, expected = declared_by(target), {*target.expected_models, target.model}
+    stored = await provider_models.stored_listings(connection, PROVIDER)
+    priced = (one for one in stored if one.model in models and one.listed_as and one.rates)
+    found = []
+    for model, listings in groupby(priced, key=lambda one: one.model):
+        for before, after in pairwise(listings):
+            changes = changed_rates(before.rates, after.rates)
+            if not changes or not since <= after.at <= until:
+                continue
+            rises = {(new or 0) > (old or 0) for old, new in changes.values()}
+            found.append(
+                PriceChange(
+                    model=model,
+                    at=after.at,
+                    before_at=before.checked_at,
+                    expected=model in expected,
+                    dearer=rises.pop() if len(rises) == 1 else None,
+                    text=changes_text(changes),
+                )
+            )
+    return found
 
 
 def begun_at(verdict: Verdict, latest_incident: Incident | None, now: datetime) -> datetime:

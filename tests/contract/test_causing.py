@@ -16,7 +16,8 @@ from monitor.domain import (
     ProviderAttempt,
     Usage,
 )
-from monitor.storage import Database, account_readings, observations
+from monitor.storage import Database, account_readings, observations, provider_models
+from monitor.storage.provider_models import ModelListing
 from monitor.storage.tables import observations as table
 from monitor.worker import evaluation
 from tests.contract.open_context import open_context, settings
@@ -163,6 +164,24 @@ async def test_each_stored_source_names_cause_and_owner(
     [(rule, cause, owner)] = rows(database_url, OWNER)
     assert (rule, owner) == ("fallback", expected[1])
     assert (cause or "").startswith(expected[0]) and bool(cause) is bool(expected[0])
+
+
+async def test_a_list_price_that_rose_is_the_cause_of_a_fallback(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    async with open_context(settings(tmp_path), database) as context:
+        now = context.now()
+        for ago, usd in ((timedelta(hours=20), "0.08"), (timedelta(minutes=35), "0.9")):
+            listing = ModelListing(LLAMA, LLAMA, None, {"input": usd, "output": "0.3"})
+            async with database.begin() as connection:
+                await provider_models.keep_listing(connection, "openrouter", listing, at=now - ago)
+        await fell(database, now)
+        await evaluation.evaluate(context)
+    [(_, cause, owner)] = rows(database_url, OWNER)
+    assert cause.startswith(
+        f"the list price of {LLAMA} changed: input $0.08 → $0.90 per million tokens, at "
+    )
+    assert owner == "provider"
 
 
 async def test_refusals_are_reported_in_the_message(
