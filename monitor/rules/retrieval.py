@@ -87,7 +87,7 @@ class RetrievalRule(Rule):
     evidence: float = 13.5
     evidence_usual: float = 17.0
     evidence_other: float = 24.0
-    share: float = 0.6
+    share: float = 0.67
     worse: float = 0.15
     older_days: float = 1.0
     good: int = 3

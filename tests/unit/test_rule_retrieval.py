@@ -81,6 +81,8 @@ def judged(*parts: Iterator[Sample], queries: int = 3) -> Verdict:
     ("666|" * 24, "333|333", OK),
     ("666|" * 24, "333|333|333", BREACH),  # half of the sources
     ("666|" * 24, "555|555|555|555|555|555", OK),
+    ("333|" * 24, "222|222|222", BREACH),  # half of three are two
+    ("323|332|233|" * 30, "233|233|233|233|233|233", OK),  # two are usual now and then
     ("666|" * 40, "366|366|366|366|366|366", BREACH),
     ("111|" * 24, "111|111", OK),
 ])  # fmt: skip
