@@ -141,9 +141,8 @@ class OtherWorld(World):
 
     def found(self, nth: int, number: int) -> tuple[int, float | None, datetime | None]:
         draw = self.draw
-        until, *kept = self.kept[nth]
+        until, count, score, newest = self.kept[nth]
         if until >= number:
-            count, score, newest = kept
             return (count, score, newest) if count else (0, None, None)
         rate = 1 / 12 if self.often_empty and nth == 0 else self.empty
         empty = draw.random() < rate or not (self.present or nth)
