@@ -3,8 +3,8 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 
 from monitor.domain import (
     AccountReading,
@@ -18,75 +18,36 @@ from monitor.domain import (
 from monitor.identity.model_names.compare import same
 from monitor.redaction import plain
 from monitor.rules.cause_kinds import (
-    DEPLOYED,
     OWN,
     PHRASES,
     PROVIDERS,
     REJECTIONS,
-    STATES,
     STATUS,
     STATUSES,
     UPSTREAM,
     CauseKind,
 )
 from monitor.rules.cause_sources import (
+    BEFORE,
+    DURING,
     AnswerRoute,
+    CauseSign,
     CauseSources,
     ListedModel,
     ModelStatistics,
-    PageChange,
+    clock,
 )
 from monitor.rules.explanations import reported_error
+from monitor.rules.page_signs import page_signs
 
-BEFORE = timedelta(hours=1)  # what is older than this is not named as the cause
-DURING = timedelta(minutes=30)  # the incident's own answers and failures, from its start
 SEEN_LATE = timedelta(minutes=10)  # a state that is read every five minutes is seen later
-PAGE_LATE = timedelta(minutes=5)  # the same of a change on a page that is read closely
-AS_USUAL = 5  # rounds of usual answers after a sign that show that it was harmless
 REFUSED, SHARE = 3, 0.2  # this many 429s, and this share of all probes, are not chance
-ALTERNATING = 3  # changes between the same two states of a page, within the time that counts
 MOST = 2 / 3  # share of the failures that one cause has to explain
 DOWN_PERCENT, UP_PERCENT = 90.0, 99.0  # uptime of a model at all of its hosts
 OPENROUTER = "openrouter"  # name of its account
 _CERTIFICATE = re.compile(r"has expired|hostname mismatch|doesn't match", re.IGNORECASE)
 _OF_OPENROUTER = re.compile(r"openrouter|cookie auth", re.IGNORECASE)
 _CHARS, _FACTS, _HOSTS = 40, 2, 3  # of a foreign name; facts of a change; hosts in a sentence
-
-
-@dataclass(frozen=True, slots=True)
-class CauseSign:
-    """A fact that points to a cause. `at`: when it was first seen.
-
-    `before_at`: when it was last seen otherwise; None: not known. `late`: how long after the start
-    of the incident it may be seen and have come about before it. `proof`: it states why requests
-    failed.
-    """
-
-    kind: CauseKind
-    at: datetime
-    what: str
-    before_at: datetime | None = None
-    late: timedelta = timedelta(0)
-    proof: bool = False
-    provider: str = ""  # whose key it is about
-
-    def timely(self, begun: datetime) -> bool:
-        """Whether it came about within the hour before the incident, as far as is known."""
-        early = self.before_at is None or self.before_at <= begun
-        return early and begun - BEFORE <= self.at <= begun + self.late
-
-    def refuted(self, sources: CauseSources) -> bool:
-        """Whether the expected model answered for rounds after what takes effect at once."""
-        if self.kind not in STATES and self.kind is not CauseKind.CONFIGURATION:
-            return False
-        later = {
-            sample.round
-            for sample in sources.samples
-            if self.at < sample.at < sources.begun
-            and sample.outcome is Outcome.ANSWERED
-            and sample.identity is Identity.EXPECTED
-        }
-        return len(later) >= AS_USUAL
 
 
 # The sources. First those that state why requests failed.
@@ -247,26 +208,6 @@ def _statistics(_: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
         return
 
 
-def _pages(_: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
-    """Changes on the service's own health pages, the latest first.
-
-    A page that shows two states in turn comes from instances of two versions: no single change.
-    """
-    seen = Counter(_states(change) for change in sources.pages)
-    for change in reversed(sources.pages):
-        if seen[_states(change)] >= ALTERNATING:
-            continue
-        for what, deployed in _page_change(change):
-            closely_read = change.at - change.before_at <= 3 * PAGE_LATE
-            yield CauseSign(
-                CauseKind.DEPLOYMENT if deployed else CauseKind.UNATTRIBUTED,
-                change.at,
-                f"{what}, {clock(change.at)}",
-                before_at=change.before_at,
-                late=PAGE_LATE if closely_read else timedelta(0),
-            )
-
-
 def _configurations(_: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
     """Changes of our own configuration; the latest is enough."""
     at = max((at for at in sources.configurations if at <= sources.begun), default=None)
@@ -305,7 +246,7 @@ SOURCES: tuple[Callable[[Verdict, CauseSources], Iterable[CauseSign]], ...] = (
     _listings,
     _prices,
     _statistics,
-    _pages,
+    page_signs,
     _configurations,
     _rate_limits,
     _gateways,
@@ -387,37 +328,6 @@ def _kind_of_error(sample: Sample) -> CauseKind | None:
     return STATUSES.get(status)
 
 
-def _states(change: PageChange) -> frozenset[str]:
-    """What a page stated before and after a change, in any order."""
-    states = ((change.status, change.facts), (change.status_before, change.facts_before))
-    return frozenset(f"{status} {sorted(facts.items())}" for status, facts in states)
-
-
-def _page_change(change: PageChange) -> Iterator[tuple[str, bool]]:
-    """What a page says now, against before, the first differences of many; is it a deployment?"""
-    if change.status != change.status_before:
-        now, before = _or_nothing(change.status), _or_nothing(change.status_before)
-        yield f"its health page returned {now}, before {before}", False
-        return
-    names = [n for n, value in change.facts.items() if change.facts_before.get(n) != value]
-    names.sort(key=lambda name: (not DEPLOYED.search(name), name))
-    if not names:
-        return
-    reported = ", ".join(
-        f"{plain(name, _CHARS)} {_or_nothing(change.facts[name])}, "
-        f"before {_or_nothing(change.facts_before.get(name))}"
-        for name in names[:_FACTS]
-    )
-    more = f" and {len(names) - _FACTS} more" if len(names) > _FACTS else ""
-    deployed = DEPLOYED.search(names[0]) is not None
-    like = ", as after a deployment" if deployed else ""
-    yield f"its health page changed{like}: {reported}{more}", deployed
-
-
-def _or_nothing(value: object) -> str:
-    return "nothing" if value is None else plain(str(value), _CHARS)
-
-
 def fastest_ms(read: ModelStatistics) -> float | None:
     return min((host.ttft_ms for host in read.hosts if host.ttft_ms is not None), default=None)
 
@@ -434,7 +344,3 @@ def _statuses(attempts: Sequence[ProviderAttempt]) -> str:
         hosts = sorted({plain(a.host, _CHARS) for a in attempts if a.status == status and a.host})
         reported.append(f"HTTP {status}" + (f" ({', '.join(hosts[:_HOSTS])})" if hosts else ""))
     return " and ".join(reported)
-
-
-def clock(at: datetime) -> str:
-    return f"at {at.astimezone(UTC):%H:%M} UTC"

@@ -1,11 +1,16 @@
-"""What is known about a target around an incident: the sources of its likely cause."""
+"""What is known about a target around an incident, and a sign of its likely cause."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from monitor.domain import AccountReading, ProviderAttempt, Sample
+from monitor.domain import AccountReading, Identity, Outcome, ProviderAttempt, Sample
+from monitor.rules.cause_kinds import STATES, CauseKind
+
+BEFORE = timedelta(hours=1)  # what is older than this is not named as the cause
+DURING = timedelta(minutes=30)  # the incident's own answers and failures, from its start
+AS_USUAL = 5  # rounds of usual answers after a sign that show that it was harmless
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +101,43 @@ class CauseSources:
     listings: Sequence[ListedModel] = ()
     statistics: Sequence[ModelStatistics] = ()
     prices: Sequence[PriceChange] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CauseSign:
+    """A fact that points to a cause. `at`: when it was first seen.
+
+    `before_at`: when it was last seen otherwise; None: not known. `late`: how long after the start
+    of the incident it may be seen and have come about before it. `proof`: it states why requests
+    failed.
+    """
+
+    kind: CauseKind
+    at: datetime
+    what: str
+    before_at: datetime | None = None
+    late: timedelta = timedelta(0)
+    proof: bool = False
+    provider: str = ""  # whose key it is about
+
+    def timely(self, begun: datetime) -> bool:
+        """Whether it came about within the hour before the incident, as far as is known."""
+        early = self.before_at is None or self.before_at <= begun
+        return early and begun - BEFORE <= self.at <= begun + self.late
+
+    def refuted(self, sources: CauseSources) -> bool:
+        """Whether the expected model answered for rounds after what takes effect at once."""
+        if self.kind not in STATES and self.kind is not CauseKind.CONFIGURATION:
+            return False
+        later = {
+            sample.round
+            for sample in sources.samples
+            if self.at < sample.at < sources.begun
+            and sample.outcome is Outcome.ANSWERED
+            and sample.identity is Identity.EXPECTED
+        }
+        return len(later) >= AS_USUAL
+
+
+def clock(at: datetime) -> str:
+    return f"at {at.astimezone(UTC):%H:%M} UTC"

@@ -26,17 +26,14 @@ from monitor.rules.cause_kinds import (
     CauseKind,
 )
 from monitor.rules.cause_signs import (
-    BEFORE,
-    DURING,
     OPENROUTER,
-    PAGE_LATE,
     SOURCES,
     UP_PERCENT,
-    clock,
     fastest_ms,
     uptimes_of,
 )
-from monitor.rules.cause_sources import CauseSources
+from monitor.rules.cause_sources import BEFORE, DURING, CauseSources, clock
+from monitor.rules.page_signs import PAGE_LATE
 
 
 @dataclass(frozen=True, slots=True)

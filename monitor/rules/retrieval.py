@@ -31,6 +31,8 @@ from monitor.rules.source_losses import (
     ResultCache,
     SourceLoss,
     compared,
+    judged_answers,
+    outside,
     weighed,
     without_repetition,
 )
@@ -196,9 +198,9 @@ class RetrievalRule(Rule):
         cache = ResultCache.of_histories(histories.values())
         for kind in SourceLoss:
             series = [
-                (query, history, known, self._usual(history, known, past))
+                (query, history, known, outside(past, history, known))
                 for query, history in histories.items()
-                if (known := self._known(kind, history))
+                if (known := judged_answers(kind, history))
             ]
             suspects = [one for one in series if self._low(kind, one[1], one[2][-1])]
             for n in _STRETCHES:
@@ -244,14 +246,6 @@ class RetrievalRule(Rule):
         needed = self.evidence_usual if any(b.empty for b in before.values()) else self.evidence
         return self.rounds + alone, needed - _TOGETHER * together, judged
 
-    def _known(self, kind: SourceLoss, history: QueryHistory) -> Sequence[int]:
-        """The answers that are judged for a loss: an empty result is not one of fewer sources."""
-        known = history.known(kind.column)
-        if kind is not SourceLoss.FEWER:
-            return known
-        counts = history.column(0)
-        return [nth for nth in known if counts[nth] > 0]
-
     def _low(self, kind: SourceLoss, history: QueryHistory, latest: int) -> bool:
         """Whether an answer can be worse than usual at all: a bound that is cheap."""
         values = history.column(kind.column)
@@ -264,14 +258,6 @@ class RetrievalRule(Rule):
         best = max(one for one in values if not isnan(one))
         less = self.older_days * _DAY_S if kind is SourceLoss.OLDER else self.worse * abs(best)
         return value <= best - less
-
-    def _usual(
-        self, history: QueryHistory, known: Sequence[int], past: tuple[int, int] | None
-    ) -> Sequence[int]:
-        if past is None:
-            return known
-        begun, ended = past
-        return [nth for nth in known if not begun <= history.at(nth) <= ended]
 
     def _proof(
         self,

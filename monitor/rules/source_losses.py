@@ -29,6 +29,25 @@ class SourceLoss(Enum):
         self.column, self.words = column, words
 
 
+def judged_answers(kind: SourceLoss, history: QueryHistory) -> Sequence[int]:
+    """The answers that are judged for a loss: an empty result is not one of fewer sources."""
+    known = history.known(kind.column)
+    if kind is not SourceLoss.FEWER:
+        return known
+    counts = history.column(0)
+    return [nth for nth in known if counts[nth] > 0]
+
+
+def outside(
+    past: tuple[int, int] | None, history: QueryHistory, known: Sequence[int]
+) -> Sequence[int]:
+    """The answers that began outside a time, µs."""
+    if past is None:
+        return known
+    begun, ended = past
+    return [nth for nth in known if not begun <= history.at(nth) <= ended]
+
+
 class LossProof(NamedTuple):
     """A query whose latest answers are worse than its earlier ones."""
 

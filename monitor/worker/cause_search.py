@@ -8,8 +8,7 @@ from monitor.accounts.openrouter import OpenRouterAccount
 from monitor.domain import CostSource, Incident, Target, Verdict, VerdictState
 from monitor.pricing.price_change import changed_rates, changes_text
 from monitor.rules import RULES, Unit, Window
-from monitor.rules.cause_signs import BEFORE, DURING
-from monitor.rules.cause_sources import CauseSources, PriceChange
+from monitor.rules.cause_sources import BEFORE, DURING, CauseSources, PriceChange
 from monitor.rules.likely_cause import (
     CauseKey,
     KnownCause,

@@ -23,8 +23,7 @@ from monitor.config import Settings
 from monitor.domain import Target, TryLater
 from monitor.probing.fetch import fetch
 from monitor.rules import RULES
-from monitor.rules.cause_signs import DURING
-from monitor.rules.cause_sources import ModelStatistics
+from monitor.rules.cause_sources import DURING, ModelStatistics
 from monitor.storage import incident_rows, provider_models
 from monitor.storage.provider_models import ModelListing
 from monitor.worker import lease_keeper
