@@ -9,7 +9,7 @@ from monitor.redaction import plain
 from monitor.rules.cause_kinds import DEPLOYED, CauseKind
 from monitor.rules.cause_sources import CauseSign, CauseSources, PageChange, clock
 
-PAGE_LATE = timedelta(minutes=5)  # the same of a change on a page that is read closely
+PAGE_LATE = timedelta(minutes=5)  # how late a change on a page that is read closely is seen
 ALTERNATING = 3  # changes between the same two states of a page, within the time that counts
 _CHARS, _FACTS = 40, 2  # of a foreign name; facts of a change
 
