@@ -190,7 +190,11 @@ def run_capture(
         settings, lambda database: _kept(database, chosen, named, received, guarded=guarded)
     )
     for item, answers in received.items():
-        print_line(f"{item.id}: {len(answers)} answers of {named} stored in epoch {epoch.number}")
+        unused = f": none was complete and at least {SHORTEST} characters long"
+        print_line(
+            f"{item.id}: {len(answers)} answers of {named} stored in epoch {epoch.number}"
+            f"{'' if answers else unused}"
+        )
     needed = ENOUGH_ANSWERS if identity.same(named, epoch.model) else ENOUGH_OF_A_RIVAL
     if known < needed:
         print_line(

@@ -63,15 +63,6 @@ class IncidentGroup:
         latest = (member.breach_since, max(member.breach_since, member.last_breach_at))
         return (*(one for one in member.earlier_breaches if one[1] >= start), latest)
 
-    def independent(self, one: Incident, other: Incident) -> bool:
-        """Whether this one may cause the other in general, but began after it was detected.
-
-        What gets a name later is the same fault, which was there before.
-        """
-        detected_at = other.reopened_at or other.opened_at
-        named = self.inhibitions.names_model(one, other)
-        return self.inhibitions.causes(one, other) and detected_at < one.breach_since and not named
-
     @property
     def ranked(self) -> list[Incident]:
         """The members, causes first."""

@@ -92,6 +92,16 @@ class Inhibitions:
         both = all(rule is not None and rule.suspects_model for rule in rules)
         return both and self.causes(cause, symptom)
 
+    def follows_not(self, cause: Incident, symptom: Incident) -> bool:
+        """Whether the symptom was detected before its cause began, and so does not follow from it.
+
+        A provider is read from time to time, so its fault is older than it seems. What gets a name
+        later is the same fault, which was there before.
+        """
+        detected_at = symptom.reopened_at or symptom.opened_at
+        later = detected_at < cause.breach_since and not self._of_provider(cause)
+        return self.causes(cause, symptom) and later and not self.names_model(cause, symptom)
+
     def _of_provider(self, incident: Incident) -> bool:
         rule = self._rules.get(incident.rule)
         return rule is not None and rule.subject is Subject.PROVIDER

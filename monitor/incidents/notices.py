@@ -138,7 +138,8 @@ def _explains_all(group: IncidentGroup, face: Incident, ended: Collection[Key]) 
     causes = group.inhibitions.causes
     others = [m for m in group.members if m is not face and (m.open or m.key in ended)]
     return bool(others) and all(
-        m.in_breach and causes(face, m) and not group.independent(face, m) for m in others
+        m.in_breach and causes(face, m) and not group.inhibitions.follows_not(face, m)
+        for m in others
     )
 
 
@@ -180,7 +181,7 @@ def _also(
             yield f"{scope}{what}, {_when(group.breaches(member, now), now)}"
         elif member.in_breach:
             since = instant(member.breach_since, now=now)
-            older = f", since {since}" if group.independent(face, member) else ""
+            older = f", since {since}" if group.inhibitions.follows_not(face, member) else ""
             yield f"{scope}{what}{older}" + (" (new)" if member.key in news else "")
         elif member.open:
             yield f"{_label(member, face)}: {member.current_reason.rstrip('.')}"

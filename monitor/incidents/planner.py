@@ -193,7 +193,7 @@ class _Draft:
         primary, policy = group.primary, self.policy
         ended = self.ended(group)
         lasts = all(
-            member.once or all(group.independent(one, member) for one in ended)
+            member.once or all(self.inhibitions.follows_not(one, member) for one in ended)
             for member in group.members
             if member.open
         )

@@ -58,7 +58,7 @@ class CauseKey(NamedTuple):
     target: str
     rule: str
     query: str
-    opened_at: datetime
+    since: datetime  # of the breach; a return is another one
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ async def explained(
     begun = begun_at(verdict, latest_incident, now)
     if latest_incident is None or not latest_incident.open:
         return with_cause(verdict, await _found(connection, verdict, window, target, begun))
-    key = CauseKey(target.name, verdict.rule, verdict.query, latest_incident.opened_at)
+    key = CauseKey(target.name, verdict.rule, verdict.query, begun)
     before = known.get(key)
     if before is None or (now < begun + SETTLED and now - before.at >= AGAIN):
         found = await _found(connection, verdict, window, target, begun)

@@ -214,8 +214,8 @@ class WindowMemory:
 
         Of the incidents, the open ones are remembered.
         """
-        begun = {(one.scope.partition("/")[0], one.opened_at) for one in incidents if one.open}
-        for key in [key for key in self.causes if (key.target, key.opened_at) not in begun]:
+        begun = {(one.scope.partition("/")[0], one.breach_since) for one in incidents if one.open}
+        for key in [key for key in self.causes if (key.target, key.since) not in begun]:
             del self.causes[key]
         self._judged_s = time.monotonic()
         for name in names:

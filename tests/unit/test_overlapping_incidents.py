@@ -25,7 +25,7 @@ from monitor.incidents.state_machine import IncidentChange, ReminderPolicy, adva
 from monitor.notifications.plain_text import plain_text, summary, title
 from monitor.rules import DEFAULT_RULES, Window
 from tests.case_tables import each
-from tests.probe_notation import EVERY, INHIBITIONS, NOON, after, marked
+from tests.probe_notation import EVERY, INHIBITIONS, NOON, after, incident, marked
 
 RULES = ("down", "fallback", "model_changed", "ttft")
 USUAL = "...|...|...|..."
@@ -52,13 +52,13 @@ def notices(samples: Sequence[Sample], rules: Sequence[str], *, begin: int = 0) 
         ]
         for step in plan([*incidents.values()], verdicts, inhibitions=INHIBITIONS,
                          policy=ReminderPolicy(), now=now):  # fmt: skip
-            incident = step.incident
-            assert incident is not None
-            if incident.number is None:
-                incident = replace(incident, number=next(numbers))
-            incidents[incident.key] = incident
+            latest = step.incident
+            assert latest is not None
+            if latest.number is None:
+                latest = replace(latest, number=next(numbers))
+            incidents[latest.key] = latest
             if step.notice is not None:
-                number = step.notice.number or incident.number
+                number = step.notice.number or latest.number
                 yield replace(step.notice, number=number)
 
 
@@ -178,6 +178,15 @@ def test_no_message_of_any_order_states_a_time_without_the_fault() -> None:
     assert faults == []
 
 
+def test_a_key_that_is_read_later_explains_what_was_there_before() -> None:
+    """A provider is read every few minutes, so its fault is older than it seems."""
+    fallen = incident("fallback", opened_at=NOON)
+    for rule, scope, follows in (("key", "openrouter", True), ("down", "rag", False)):
+        cause = incident(rule, scope=scope, opened_at=NOON + EVERY)
+        assert INHIBITIONS.causes(cause, fallen)
+        assert INHIBITIONS.follows_not(cause, fallen) is not follows
+
+
 def test_the_cause_of_an_earlier_breach_is_not_that_of_its_return() -> None:
     """A cause is searched for at each opening; none may be found the second time."""
     policy, cause = ReminderPolicy(), Finding(what="does not answer", cause="the key expired")
@@ -185,16 +194,16 @@ def test_the_cause_of_an_earlier_breach_is_not_that_of_its_return() -> None:
                       because="Failed.", finding=cause, since=NOON)  # fmt: skip
     found = replace(verdict, finding=replace(cause, cause=""))
     well = replace(verdict, state=VerdictState.OK, finding=Finding(), because="Good.", since=None)
-    incident, _ = advance(None, verdict, policy=policy, now=NOON)
-    incident, _ = advance(incident, found, policy=policy, now=NOON + EVERY)
-    assert incident is not None
-    assert incident.finding.cause == "the key expired", "while it lasts"
-    incident, _ = advance(incident, well, policy=policy, now=NOON + 2 * EVERY)
+    latest, _ = advance(None, verdict, policy=policy, now=NOON)
+    latest, _ = advance(latest, found, policy=policy, now=NOON + EVERY)
+    assert latest is not None
+    assert latest.finding.cause == "the key expired", "while it lasts"
+    latest, _ = advance(latest, well, policy=policy, now=NOON + 2 * EVERY)
     later = replace(found, since=NOON + 3 * EVERY)
-    incident, change = advance(incident, later, policy=policy, now=NOON + 3 * EVERY)
-    assert incident is not None
+    latest, change = advance(latest, later, policy=policy, now=NOON + 3 * EVERY)
+    assert latest is not None
     assert change is IncidentChange.REOPENED
-    assert incident.finding.cause == ""
+    assert latest.finding.cause == ""
 
 
 def answered(marks: str, *, edited: bool = False) -> list[Sample]:
