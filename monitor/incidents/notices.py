@@ -182,9 +182,16 @@ def _also(
         elif member.in_breach:
             since = instant(member.breach_since, now=now)
             older = f", since {since}" if group.inhibitions.follows_not(face, member) else ""
-            yield f"{scope}{what}{older}" + (" (new)" if member.key in news else "")
+            new = " (new)" if member.key in news else ""
+            cost = member.finding.money if _costs_more(member) and not face.finding.money else ""
+            yield f"{scope}{what}{older}{new}" + (f", {cost}" if cost else "")
         elif member.open:
             yield f"{_label(member, face)}: {member.current_reason.rstrip('.')}"
+
+
+def _costs_more(member: Incident) -> bool:
+    now, usual = member.finding.usd_a_day, member.finding.usual_usd_a_day
+    return now is not None and usual is not None and now > usual
 
 
 def _surplus(group: IncidentGroup, face: Incident) -> str:

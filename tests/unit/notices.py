@@ -356,8 +356,9 @@ CASES = {
         + OPENED["model_changed"].sentence,
     ),
     "key_causes_fallback": replace(
-        OPENED["key"], also=("helpdesk: Claude 3.5 Haiku answers instead of Llama 4 Scout",),
-        consequences=True,
+        OPENED["key"], consequences=True,
+        also=("helpdesk: Claude 3.5 Haiku answers instead of Llama 4 Scout, 15 × the cost: at this "
+              "rate $0.62 a day, was $0.04",),
         finding=replace(KEY, first_step="Renew the key at the provider, then check that the "
                         "expected model answers again."),
     ),

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from monitor.domain import Incident, Notice, NoticeStatus, Verdict, VerdictState
+from monitor.domain import Finding, Incident, Notice, NoticeStatus, Verdict, VerdictState
 from monitor.incidents.planner import IncidentStep, plan
 from monitor.incidents.silences import Mute, Silence, abandoned
 from monitor.incidents.state_machine import ReminderPolicy
@@ -336,6 +336,20 @@ def test_the_end_of_a_part_is_said_at_once_where_the_rest_ends_with_its_day(firs
     assert heads([ended]) == ["RESOLVED #41 spend"], "the end of the key was sent before"
     assert f"key · openrouter {lasted}: openrouter accepts the key" in ended.sentence
     assert "spend 5 h" in ended.sentence
+
+
+def test_the_cost_of_a_part_is_stated_beside_a_cause_that_has_none() -> None:
+    costly = Finding(
+        what="another model answers", money="15 × the cost: $0.62 a day",
+        usd_a_day=Decimal("0.62"), usual_usd_a_day=Decimal("0.04"),
+    )  # fmt: skip
+    (notified,) = Story().judge(breach("ttft", finding=costly), breach("fallback"))
+    assert notified.also == ("another model answers, 15 × the cost: $0.62 a day",)
+    named = Finding(what="Haiku answers", money="16 × the cost: $0.65 a day")
+    group = Story()
+    group.judge(breach("fallback", finding=named))
+    (notified,) = group.judge(breach("fallback", finding=named), breach("ttft", finding=costly))
+    assert notified.also == ("another model answers (new)",)
 
 
 @pytest.mark.parametrize(("first", "second"), [("down", "fallback"), ("fallback", "down")])
