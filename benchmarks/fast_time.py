@@ -224,6 +224,7 @@ class FastPostgres:
             "unix_socket_directories": self.data,
             "max_connections": "20",
             "shared_buffers": "32MB",
+            "wal_compression": "on",
             "max_wal_size": "128MB",
             "min_wal_size": "32MB",
             "autovacuum_naptime": "1s",

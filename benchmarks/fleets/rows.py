@@ -17,7 +17,8 @@ COLUMNS = """
     query, origin, region, worker, outcome, http_status, dialect, instrument, config_hash, stamp,
     lag_ms, connect_ms, ttfb_ms, tpot_ms, pieces, chunk_lengths, answer_chars, answer_sha256,
     answer_excerpt, prompt_tokens, answer_tokens, model_disclosed, model_detected, identity,
-    confidence, identity_reason, evidence, claims, cost_usd, cost_source, rates, faults, finish
+    confidence, identity_reason, evidence, claims, cost_usd, cost_source, rates, faults, finish,
+    source_count, source_best_score, check_passed
 """
 CLAIM = f'[{{"kind": "field", "value": "{MODEL}", "source": "model"}}]'
 EVIDENCE = f'[{{"kind": "field", "nats": -4.6, "claim": "{MODEL}", "detail": "model"}}]'
@@ -28,7 +29,7 @@ SAME = "\t".join((
     "0.1", "1.2", "3.5", "30", "6", "{5,5,5,5,5,5}", "30", "f" * 64,
     "word word word word word word", "690", "6", MODEL, MODEL, "expected",
     "0.98", "the response names its model", EVIDENCE, CLAIM, "0.000139", "reported", RATES, "{}",
-    "stop",
+    "stop", "5", "0.8", "t",
 ))  # fmt: skip
 
 

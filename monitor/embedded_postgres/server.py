@@ -115,6 +115,7 @@ _SETTINGS = {
     "io_method": "sync",  # no I/O workers
     "max_logical_replication_workers": "0",
     "autovacuum_max_workers": "1",
+    "wal_compression": "on",  # most of it are whole pages, after each checkpoint
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "min_wal_size": "32MB",

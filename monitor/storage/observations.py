@@ -72,6 +72,7 @@ _NAMING: ColumnElement[str] = literal_column(
 )
 
 PARTITIONS_AHEAD = timedelta(seconds=10)  # synchronised clocks differ by less
+PAGE = 400  # rows of a window in one statement
 SKEW = timedelta(minutes=5)  # rows further in a worker's future are not judged
 
 
@@ -180,11 +181,27 @@ async def samples(
     at, id_ = observations.c.started_at, observations.c.id
     newest_first = judged().where(observations.c.target == target).order_by(at.desc(), id_.desc())
     latest = newest_first.where(at >= since, at <= until + PARTITIONS_AHEAD)
-    rows = (await connection.execute(latest.limit(most))).mappings().all()
-    if before and len(rows) < most:
-        earlier = newest_first.where(at < since).limit(before)
-        rows = [*rows, *(await connection.execute(earlier)).mappings().all()]
-    return tuple(sample_of(row) for row in reversed(rows))
+    found = await _in_pages(connection, latest, most)
+    if before and len(found) < most:
+        found += await _in_pages(connection, newest_first.where(at < since), before)
+    return tuple(reversed(found))
+
+
+async def _in_pages(
+    connection: AsyncConnection, newest_first: Select[Any], most: int
+) -> list[Sample]:
+    """The samples of a statement, newest first. No page holds up the event loop for long."""
+    at, id_ = observations.c.started_at, observations.c.id
+    found: list[Sample] = []
+    following = newest_first
+    while (size := min(PAGE, most - len(found))) > 0:
+        rows = (await connection.execute(following.limit(size))).mappings().all()
+        found += [sample_of(row) for row in rows]
+        if len(rows) < size:
+            break
+        last = found[-1]
+        following = newest_first.where(at <= last.at, tuple_(at, id_) < tuple_(last.at, last.id))
+    return found
 
 
 async def page(

@@ -1,5 +1,6 @@
 """Cost and number of our own probes, counted from rows, and spend for reports."""
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
@@ -13,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.pricing.spend_day import SpendSlice, SpentHour
 from monitor.storage.engine import sql_file
-from monitor.storage.report_tables import spend_days, spend_hourly, spend_target_days
+from monitor.storage.report_tables import spend_days, spend_target_days
 from monitor.storage.tables import observations
 
 
@@ -287,19 +288,38 @@ async def keep(
     zone: str,
     begins_at: datetime | None = None,
 ) -> None:
-    """Replace everything stored for a day. `begins_at`: see there."""
-    at = spend_hourly.c.hour
-    await connection.execute(delete(spend_hourly).where(at >= starts_at, at < ends_at))
+    """Replace everything stored for a day. `begins_at`: see there.
+
+    Hours that are the same are not written again: of a day, that is all but the current one.
+    """
+    values = {
+        "starts_at": starts_at,
+        "ends_at": ends_at,
+        "rows": json.dumps([_hour(row) for row in hours], default=str),
+    }
+    await connection.execute(_CHANGED_HOURS, values)
+    await connection.execute(_NEW_HOURS, {"rows": values["rows"]})
     for table in (spend_days, spend_target_days):
         await connection.execute(delete(table).where(table.c.day == day))
-    if hours:
-        await connection.execute(insert(spend_hourly), [_hour(row) for row in hours])
     same = {"day": day, "reckoned_at": until, "zone": zone}
     rows = [asdict(row) | same | {"begins_at": begins_at} for row in providers]
     if rows:
         await connection.execute(insert(spend_days), rows)
     if by_target := _by_target(hours):
         await connection.execute(insert(spend_target_days), [row | same for row in by_target])
+
+
+_GIVEN = "jsonb_populate_recordset(NULL::spend_hourly, CAST(:rows AS jsonb)) AS given"
+_CHANGED_HOURS = text(f"""
+    DELETE FROM spend_hourly AS kept WHERE hour >= :starts_at AND hour < :ends_at AND NOT EXISTS (
+        SELECT FROM {_GIVEN}
+        WHERE given.hour = kept.hour AND given.target = kept.target
+            AND given IS NOT DISTINCT FROM kept
+    )
+""")  # noqa: S608  constants of ours
+_NEW_HOURS = text(f"""
+    INSERT INTO spend_hourly SELECT given.* FROM {_GIVEN} ON CONFLICT DO NOTHING
+""")  # noqa: S608
 
 
 def _hour(spent: SpentHour) -> dict[str, object]:

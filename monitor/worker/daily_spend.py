@@ -238,7 +238,7 @@ async def running_days(
     connection: Connection, context: WorkerContext, zone: tzinfo, now: datetime
 ) -> Sequence[Spend] | None:
     """The same by running sums; None while they are being read."""
-    known = await context.state.spend.advance(connection, _spend_settings(context, zone), now)
+    known = await context.state.spend.advance(connection, spend_settings(context, zone), now)
     if known is None:
         return None
     found = []
@@ -248,7 +248,7 @@ async def running_days(
     return found
 
 
-def _spend_settings(context: WorkerContext, zone: tzinfo) -> SpendSettings:
+def spend_settings(context: WorkerContext, zone: tzinfo) -> SpendSettings:
     return SpendSettings(zone, _daily_queries(context.settings), context.book)
 
 

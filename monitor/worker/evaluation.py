@@ -52,6 +52,7 @@ from monitor.worker import (
     daily_spend,
     delivery_job,
     lease_keeper,
+    standby,
     target_verdicts,
 )
 from monitor.worker.context import WorkerContext
@@ -109,7 +110,11 @@ async def _evaluate(
         fence = await leases.available(connection, "evaluate", holder=context.worker, longest=LEASE)
         if fence is None:
             lease_keeper.forget(context, "evaluate")
-            memory.clear()
+            if kept:
+                await standby.stand_by(connection, context, now)
+            return False
+        new = kept and not lease_keeper.held(context, "evaluate")
+        if new and not await standby.comes_first(connection, context):
             return False
         if kept:
             follow = partial(memory.follow, connection, context.settings.targets, now)
@@ -144,6 +149,8 @@ async def _evaluate(
         )
         if await _held(connection, context) != fence:
             return False  # another worker took over while we read
+        if new:
+            await standby.leave(connection, context)
         news = await _apply(connection, steps, latest, context.takers)
         context.state.breaches = _breaches(latest, steps)
     memory.judged(of_targets.names, latest)
@@ -238,6 +245,7 @@ async def _of_targets(
         if verdicts is not None:
             found.verdicts.extend(verdicts)
             found.names.append(name)
+        await asyncio.sleep(0)  # let probes be read
     if skipped:
         level = logging.DEBUG if memory is context.state.windows else logging.WARNING
         facts = {"subject": f"{skipped} targets", "reason": "no time left"}

@@ -23,6 +23,7 @@ from monitor.worker.window_memory import forget_old
 
 OPEN = 3 * SLICE  # a round begins up to five minutes after its slot, and takes a while
 STEP = timedelta(hours=1)  # read in one statement
+PIECE, MANY = timedelta(minutes=15), 2_000  # the same after so many slices in one statement
 READING_S = 1.0  # how long one call may read
 SHARE = 20  # a day is not summed again before so many times what it took
 READ_AGAIN_S = 6 * 3600.0  # in case a change was missed
@@ -108,6 +109,10 @@ class SpendMemory:
     _derived: dict[datetime, datetime] = field(default_factory=dict)
     _derived_until: datetime | None = None
 
+    def clear(self) -> None:
+        """Forget everything: other workers evaluate and stand by."""
+        self._settings = None
+
     async def advance(
         self, connection: Connection, settings: SpendSettings, now: datetime
     ) -> tuple[KnownDay, KnownDay] | None:
@@ -191,12 +196,14 @@ async def _read(connection: Connection, day: KnownDay, now: datetime, *, until_s
     """Read the slices that are over, an hour at a time; True if all are read."""
     running = day.running
     until = min(running.ends_at, max(slice_of(now) - OPEN, running.starts_at))
+    step = PIECE
     while running.closed_until < until:
-        ends_at = min(running.closed_until + STEP, until)
+        ends_at = min(running.closed_until + step, until)
         received = await spend_rows.by_five_minutes(
             connection, since=running.closed_until, until=ends_at
         )
         running.close(received, ends_at)
+        step = PIECE if len(received) > MANY else STEP
         if time.monotonic() > until_s:
             break
     return running.closed_until >= until

@@ -6,6 +6,7 @@ changed, and every few hours in any case. So it always judges as one that was ju
 Source: docs/adr/0025-incremental-evaluation.md
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Collection, Iterable, Mapping
@@ -34,6 +35,7 @@ LATEST_SLOT = timedelta(days=1)  # a probe may begin that long after its slot
 OPEN_AGAIN_S = 30.0  # with an open incident: a reminder
 LATE_AGAIN_S = 10.0  # without a sample when one was due
 MOST_BEFORE = 240  # samples read before a window
+PIECE = 100  # samples added in one turn of the event loop
 
 
 @dataclass(slots=True)
@@ -64,9 +66,13 @@ class TargetWindows:
         latest_at = self.latest_at()
         if latest_at is not None and sample.at <= latest_at:
             return False
+        self.add(sample)
+        return True
+
+    def add(self, sample: Sample) -> None:
+        """Add a sample that is later than all others."""
         for window in self._of(sample):
             window.add(sample)
-        return True
 
     def reprice(self, sample: Sample) -> bool:
         """Take in the new cost of a sample; False if more of it has changed."""
@@ -255,21 +261,22 @@ async def _read(
         before=min(RUN_IN * len(target.queries), MOST_BEFORE),
     )
     queries = [query.id for query in target.queries] if literal else []
-    return TargetWindows(
-        target=target,
-        read_s=time.monotonic(),
-        by_query={
-            query: Window.of(
-                [sample for sample in samples if query in ("", sample.query)],
-                scope=target.name,
-                every=target.every,
-                queries=1 if query else len(target.queries),
-                deadline=target.deadline,
-                a_day=target.daily_queries or SPAN // target.every * len(target.queries),
-            )
-            for query in ("", *queries)
-        },
-    )
+    by_query = {
+        query: Window(
+            target.name,
+            every=target.every,
+            queries=1 if query else len(target.queries),
+            deadline=target.deadline,
+            a_day=target.daily_queries or SPAN // target.every * len(target.queries),
+        )
+        for query in ("", *queries)
+    }
+    kept = TargetWindows(target=target, read_s=time.monotonic(), by_query=by_query)
+    for nth, sample in enumerate(samples, 1):
+        kept.add(sample)
+        if nth % PIECE == 0:  # let probes be read
+            await asyncio.sleep(0)
+    return kept
 
 
 def forget_old(known: dict[Key, datetime], until: datetime) -> None:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.fleet` in its short form, with real workers and a real Postgres."""
+"""`benchmarks.fleet` and `benchmarks.evaluation` in short forms, with a real Postgres."""
 
 import json
 import sys
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import evaluation
 from benchmarks.fleet import main
 
 MEASURED = (
@@ -36,3 +37,16 @@ def test_a_short_run_measures_everything_and_ends_what_it_started(
     assert seeded or rounds["due"] >= 30
     assert (rounds["doubled"], rounds["lost"]) == (0, 0)
     assert [entry.name for entry in tmp_path.iterdir()] == ["runs.json"]
+
+
+@pytest.mark.slow
+def test_evaluations_are_measured_after_a_takeover_and_tick_by_tick(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--targets", "3", "--rows", "30", "--ticks", "2", "--directory", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["evaluation", *given])
+    assert evaluation.main() in (0, 1)  # a busy machine misses goals
+    said = capsys.readouterr().out
+    assert "| targets | judged after s |" in said
+    assert "| answer_check, retrieval, cost_drift | |" in said
+    assert list(tmp_path.iterdir()) == []

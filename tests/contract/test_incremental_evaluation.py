@@ -149,9 +149,45 @@ async def test_an_outage_seen_by_another_worker_is_announced_by_the_one_that_eva
         await add(database, *failed)
         assert await evaluation.evaluate_changed(context)
         assert rows(database_url, OPEN) == [("down", "t1")]
-        other = replace(context, worker="w2", state=type(context.state)())
-        assert not await evaluation.evaluate_changed(other)
-        assert other.state.windows.changed == set(), "it holds no lease and reads nothing"
+        other, third = (
+            replace(context, worker=name, state=type(context.state)()) for name in ("w2", "w3")
+        )
+        for worker in (other, third):
+            assert not await evaluation.evaluate_changed(worker)
+        assert other.state.windows.changed == {"t0", "t1", "t2"}, "it stands by"
+        assert third.state.windows.changed == set(), "it holds no lease and reads nothing"
+
+
+async def test_the_standby_takes_over_with_windows_in_memory(
+    database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It judges by rows that were stored before it was asked, and nobody else takes over."""
+    async with open_context(fleet(tmp_path, 3, every=MINUTE), database) as context:
+        await evaluation.evaluate_changed(context)
+        other, third = (
+            replace(context, worker=name, state=type(context.state)()) for name in ("w2", "w3")
+        )
+        now = context.now()
+        await add(database, *(
+            observation(target=f"t{n}", query=query, slot=now - age * MINUTE,
+                        started_at=now - age * MINUTE, **REFUSED)
+            for n in range(3) for age in (3, 2, 1) for query in ("hi", "kbli")
+        ))  # fmt: skip
+        while len(other.state.windows._kept) < 3:  # a fifth of a second of reading each
+            await evaluation.evaluate_changed(other)
+        async with database.begin() as connection:
+            await leases.release(connection, ["evaluate"], holder=context.worker)
+        assert not await evaluation.evaluate_changed(third), "the standby comes first"
+
+        async def read(*_: object, **__: object) -> None:
+            pytest.fail("its windows are in memory")
+
+        with monkeypatch.context() as warm:
+            warm.setattr(observations, "samples", read)
+            assert await evaluation.evaluate_changed(other)
+        assert rows(database_url, OPEN) == [("down", "t0"), ("down", "t1"), ("down", "t2")]
+        assert not await evaluation.evaluate_changed(third)
+        assert third.state.windows.changed == {"t0", "t1", "t2"}, "now it stands by"
 
 
 async def test_a_successor_judges_from_what_it_reads(
