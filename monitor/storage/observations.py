@@ -181,26 +181,22 @@ async def samples(
     at, id_ = observations.c.started_at, observations.c.id
     newest_first = judged().where(observations.c.target == target).order_by(at.desc(), id_.desc())
     latest = newest_first.where(at >= since, at <= until + PARTITIONS_AHEAD)
-    found = await _in_pages(connection, latest, most)
+    found = await _pages(connection, latest, most)
     if before and len(found) < most:
-        found += await _in_pages(connection, newest_first.where(at < since), before)
+        found += await _pages(connection, newest_first.where(at < since), before)
     return tuple(reversed(found))
 
 
-async def _in_pages(
-    connection: AsyncConnection, newest_first: Select[Any], most: int
-) -> list[Sample]:
+async def _pages(connection: AsyncConnection, newest_first: Select[Any], most: int) -> list[Sample]:
     """The samples of a statement, newest first. No page holds up the event loop for long."""
     at, id_ = observations.c.started_at, observations.c.id
-    found: list[Sample] = []
-    following = newest_first
+    found, following = list[Sample](), newest_first
     while (size := min(PAGE, most - len(found))) > 0:
         rows = (await connection.execute(following.limit(size))).mappings().all()
         found += [sample_of(row) for row in rows]
         if len(rows) < size:
             break
-        last = found[-1]
-        following = newest_first.where(at <= last.at, tuple_(at, id_) < tuple_(last.at, last.id))
+        following = newest_first.where(tuple_(at, id_) < tuple_(found[-1].at, found[-1].id))
     return found
 
 

@@ -111,7 +111,7 @@ class SpendMemory:
 
     def clear(self) -> None:
         """Forget everything: other workers evaluate and stand by."""
-        self._settings = None
+        self._settings, self._days, self._again = None, {}, {}
 
     async def advance(
         self, connection: Connection, settings: SpendSettings, now: datetime
