@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
-from itertools import pairwise
+from itertools import groupby, pairwise
 from math import log
 from statistics import median
 from typing import NamedTuple, Self
@@ -67,18 +67,21 @@ class ProvenLoss(NamedTuple):
 
 
 class EmptyResults(NamedTuple):
-    """How many of the earlier answers to a query had no sources, and in how many runs."""
+    """How many of the earlier answers to a query had no sources.
+
+    `squares`: the sum of the squares of the lengths of their runs. So a long run weighs more than
+    many single results, which may have another reason.
+    """
 
     empty: int
-    runs: int
+    squares: int
     of: int
 
     @classmethod
     def of_counts(cls, counts: Sequence[float]) -> Self:
         """Numbers of sources in order of time."""
-        empty = [count == 0 for count in counts]
-        begun = sum(one and not before for before, one in pairwise([False, *empty]))
-        return cls(sum(empty), begun, len(counts))
+        runs = [len(list(run)) for empty, run in groupby(counts, key=lambda n: n == 0) if empty]
+        return cls(sum(runs), sum(length * length for length in runs), len(counts))
 
     @property
     def rate(self) -> float:
@@ -116,9 +119,9 @@ def weighed(
     followed another so far. If results may come from a cache, those of an hour are one.
     """
     typical = median([one.rate for one in before.values()] or [1.0])
-    empty = sum(one.empty for one in before.values())
-    followed = empty - sum(one.runs for one in before.values())
-    again = (followed + _FOLLOWED) / (empty + 1)
+    squares = sum(one.squares for one in before.values())
+    followed = squares - sum(one.empty for one in before.values())
+    again = (followed + _FOLLOWED) / (squares + 1)
 
     def log_odds(proof: LossProof) -> float:
         rate, share = max(before[proof.query].rate, typical), proof.hits / proof.of
