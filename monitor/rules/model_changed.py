@@ -70,6 +70,7 @@ class ModelChangedRule(ShareLimits, Rule):
     chart: ClassVar[bool] = True
     suspects_model: ClassVar[bool] = True
     needs_baseline: ClassVar[bool] = True
+    opens_before_proof: ClassVar[bool] = True
     every_sample: ClassVar[bool] = True
 
     severity: Severity = Severity.PAGE

@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import compress, pairwise
 from math import log, sqrt
 from statistics import median
-from typing import Literal
+from typing import ClassVar, Literal
 
 from monitor.domain import Incident, Verdict
 from monitor.rules.answer_series import AnswerSeries
@@ -120,6 +120,9 @@ class ShareLimits:
     latest `of` answers are a breach; with "immediate", one hit is.
     """
 
+    # It may open before a share is proven: the share of the opening then is that of few answers.
+    opens_before_proof: ClassVar[bool] = False
+
     limit: float = 0.10
     mode: Literal["evidence", "share", "immediate"] = "evidence"
     hits: int = 3
@@ -169,9 +172,8 @@ class ShareLimits:
             if n >= self.answers_to_resolve and hits <= most * n:
                 before = answers.hits(fresh) - hits
                 rate = self._breach_rate(latest_incident, hits=before, of=fresh - n)
-                if (own := answers.since(latest_incident.breach_since)) > n:
-                    stated = credible_low(answers.hits(own) - hits, own - n)
-                    rate = max(rate, min(stated, _NEARLY_ALL))
+                if self.opens_before_proof:
+                    rate = max(rate, _own_rate(answers, latest_incident, n))
                 if n * divergence(hits / n, rate) >= self.evidence_to_resolve:
                     return n
         return 0
@@ -207,6 +209,14 @@ class ShareLimits:
 
     def _proofs(self) -> Sequence[tuple[int, int]]:
         return _proofs(self.limit, self.hits, self.evidence, self.evidence_half)
+
+
+def _own_rate(answers: AnswerSeries, latest_incident: Incident, n: int) -> float:
+    """The lowest plausible rate of the answers from the breach's start to before the latest n."""
+    own = answers.since(latest_incident.breach_since)
+    if own <= n:
+        return 0.0
+    return min(credible_low(answers.hits(own) - answers.hits(n), own - n), _NEARLY_ALL)
 
 
 def recovering(
