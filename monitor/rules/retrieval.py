@@ -79,7 +79,7 @@ class RetrievalRule(Rule):
         "FROM report.observations WHERE {rows} ORDER BY started_at;"
     )
     # Without the retrieved texts the prompt is shorter.
-    inhibits: ClassVar[frozenset[str]] = frozenset({"cost_drift"})
+    inhibits: ClassVar[frozenset[str]] = frozenset({"answer_check", "cost_drift"})
     likely_cause: ClassVar[bool] = True
     chart: ClassVar[bool] = False
 

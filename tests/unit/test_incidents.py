@@ -338,6 +338,13 @@ def test_the_end_of_a_part_is_said_at_once_where_the_rest_ends_with_its_day(firs
     assert "spend 5 h" in ended.sentence
 
 
+def test_vanished_sources_and_the_check_that_asks_for_them_are_one_message() -> None:
+    group = Story()
+    (notified,) = group.judge(breach("answer_check"), breach("retrieval"))
+    assert (notified.rule, notified.consequences) == ("retrieval", True)
+    assert notified.also == ("answer_check breaks",)
+
+
 def test_the_cost_of_a_part_is_stated_beside_a_cause_that_has_none() -> None:
     costly = Finding(
         what="another model answers", money="15 × the cost: $0.62 a day",
