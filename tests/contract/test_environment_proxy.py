@@ -68,7 +68,7 @@ async def _probe(host: str, proxy: str | None, home: Path) -> object:
 
 
 async def _check(host: str, proxy: str | None, home: Path) -> object:
-    return await _target(target_at(f"http://{host}/v1", proxy=proxy))
+    return await _target({}, target_at(f"http://{host}/v1", proxy=proxy))
 
 
 async def _health_page(host: str, proxy: str | None, home: Path) -> object:

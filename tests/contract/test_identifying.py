@@ -27,7 +27,14 @@ from monitor.identity.fingerprint.tracker import FallbackEvidence, TrackerState
 from monitor.identity.judge import explained_by_host
 from monitor.identity.learning import CapturedAnswer
 from monitor.simulator.situations import SimulatedModel
-from monitor.storage import Database, baseline_answers, fingerprints, observations, probe_rows
+from monitor.storage import (
+    Connection,
+    Database,
+    baseline_answers,
+    fingerprints,
+    observations,
+    probe_rows,
+)
 from monitor.worker import burst as bursts
 from monitor.worker import identity_memory
 from monitor.worker.burst import burst
@@ -59,7 +66,11 @@ async def captured_by_hand(
 
 
 async def known(database: Database, cache: IdentityCache, target: Target) -> IdentityContext:
-    return (await identity_memory.load(database, cache, [target], now=NOON)).identity[target.name]
+    async def nothing(_: Connection) -> None:
+        pass
+
+    found = await identity_memory.load(database, cache, [target], now=NOON, first=nothing)
+    return found[target.name]
 
 
 async def follow(

@@ -110,6 +110,7 @@ QUERIES = [
     (answer_routes, "routes", []),
     (provider_models, "listings", []),
     (provider_models, "statistics", []),
+    (provider_models, "stored_listings", []),
     (bills, "closed_days", []),
     (incident_rows, "in_force", []),
     (fingerprints, "confirmed_at", []),

@@ -33,6 +33,7 @@ from monitor.storage import spool as spools
 from monitor.storage.batch import Batch
 from monitor.storage.spool import Spool, SpoolFile
 from monitor.worker import outage
+from monitor.worker.spent_today import SpentToday
 from tests.example_data import observation
 
 T = TypeVar("T")
@@ -99,7 +100,7 @@ class Process:
         self.spool = Spool(MOST, file=SpoolFile(folder))
         self.context: Any = SimpleNamespace(
             state=SimpleNamespace(
-                spool=self.spool, learnings={}, writes=Batch(), ends=[], spent=None
+                spool=self.spool, learnings={}, writes=Batch(), ends=[], spent=SpentToday()
             ),
             database=None,
             region="local",
