@@ -127,11 +127,16 @@ async def _evaluate(
             await isolated(connection, "clock", partial(clock_repair.correct, connection))
             latest = await incident_rows.latest_incidents(connection)
         latest_incident = {incident.key: incident for incident in latest}
+        whole = not kept or memory.overall_due(len(context.settings.targets))
         readings, unread = await _readings(connection, context, now)
         of_targets = await _of_targets(
             connection, context, memory, latest_incident, now, due(latest)
         )
-        overall = await _verdicts(connection, context, latest_incident, readings, now, kept)
+        overall = (
+            await _verdicts(connection, context, latest_incident, readings, now, kept)
+            if whole
+            else []
+        )
         gone = _abandoned(context, latest, now)
         silence = await delivery_job.silence(connection, context)
         policy = _policy(context)
