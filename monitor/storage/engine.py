@@ -44,7 +44,7 @@ def sql_file(name: str) -> TextClause:
 SEAT_S = 3.0
 _SHORT_WAITS: ContextVar[bool] = ContextVar("short_waits", default=False)
 
-_STOOD_STILL = "this process was stopped for a while"
+_STOPPED = "this process was stopped for a while"
 _LONG_S = 1  # after a faster refusal the next request may follow at once
 
 
@@ -74,10 +74,11 @@ class DatabaseUnavailable(Exception):
 
 
 class DatabaseBusy(DatabaseUnavailable):
-    """A lock or a time limit stopped this transaction, or this process was stopped meanwhile.
+    """The server is well, but a lock or a time limit stopped this transaction: try it again."""
 
-    That says nothing against the server: try it again.
-    """
+
+class ProcessStopped(DatabaseBusy):
+    """This process was stopped during the transaction, and its failure may be due to that."""
 
 
 class Database:
@@ -172,7 +173,7 @@ class Database:
                 await self._pool.take_seat(give_up_at)
         except TimeoutError:
             if watch.stood_still:
-                raise DatabaseBusy(_STOOD_STILL) from None
+                raise ProcessStopped(_STOPPED) from None
             self._gave_up_at = time.monotonic()
             raise DatabaseUnavailable(f"no statement was answered for {SEAT_S:g} s") from None
 
@@ -202,7 +203,7 @@ class Database:
         """
         now = time.monotonic()
         if limit.stood_still and not unavailable.final:
-            return DatabaseBusy(f"{_STOOD_STILL}: {unavailable}")
+            return ProcessStopped(f"{_STOPPED}: {unavailable}")
         if rest and now - max(began, self._answered_at) > _LONG_S:
             self._resting = (
                 now + self._rest_s,

@@ -9,7 +9,7 @@ import asyncio
 from types import TracebackType
 
 TICK_S = 0.5  # between two looks at the clock
-STILL_S = 1.0  # a look that comes later than this after the one before: the process stood still
+STILL_S = 2.0  # a look that comes later than this after the one before: the process stood still
 
 
 class RunningTimeout:

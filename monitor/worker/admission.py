@@ -12,7 +12,13 @@ from functools import partial
 from monitor.domain import Query, Target
 from monitor.identity import IdentityContext
 from monitor.probing.http_message import LONGEST_WAIT_S
-from monitor.storage import DatabaseBusy, DatabaseUnavailable, leases, short_waits
+from monitor.storage import (
+    DatabaseBusy,
+    DatabaseUnavailable,
+    ProcessStopped,
+    leases,
+    short_waits,
+)
 from monitor.storage.leases import RoundEnd, RoundSlot
 from monitor.worker import identity_memory, probe_throttling
 from monitor.worker.context import WorkerContext, midnight_of
@@ -54,7 +60,8 @@ async def admit(
 ) -> Sequence[AdmittedRound]:
     """Claim the rounds that are due together; returns those that this worker is to probe.
 
-    `unsure`: the rounds of which an earlier call failed.
+    `unsure`: the rounds of which an earlier call failed. Of those, a worker that is stopped again
+    and again probes without a claim.
 
     Without the database all are probed anyway: their observations wait in the spool, and the first
     row of a slot wins when the database is back. A frozen database delays them by seconds. Raises
@@ -77,9 +84,10 @@ async def admit(
                     RoundEnd(*one, probe_throttling.THINNED) for one in asked if not queries[one]
                 ]
                 await leases.finish(connection, ends, **ours)
-    except DatabaseBusy:
-        raise
     except DatabaseUnavailable as unavailable:
+        stopped = isinstance(unavailable, ProcessStopped) and set(wanted) <= set(unsure)
+        if isinstance(unavailable, DatabaseBusy) and not stopped:
+            raise
         log.warning("round claim failed", extra={"count": len(due), "reason": str(unavailable)})
         return [
             AdmittedRound(target, slot, target.queries)

@@ -239,3 +239,27 @@ async def test_a_worker_that_was_stopped_during_a_claim_claims_again(
             await asyncio.gather(*rounds.running.values())
         assert service.asked == 0
     assert rows(database_url, KNOWN) == [(slot, "w2", None)]
+
+
+async def test_a_worker_that_is_stopped_again_and_again_probes_without_a_claim(
+    database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frozen database on a machine without CPU: what it probes waits in the spool."""
+    monkeypatch.setattr(admission, "BEFORE_S", 0.3)
+    monkeypatch.setattr(running_timeout, "STILL_S", 0.0)  # each pause counts
+    server = database_url.replace("+psycopg", "")
+    async with turning() as service:
+        configured = settings(tmp_path, service.url, MONITOR_TARGETS__RAG__EVERY="6h")
+        async with open_context(configured, database, ConsoleNotifier(io.StringIO())) as context:
+            rounds, target = Worker(context).rounds, context.settings.targets["rag"]
+            slot = slot_before(target, HOUR)
+            with psycopg.connect(server) as other:
+                other.execute("LOCK TABLE slots")
+                rounds.schedule.add(RoundSlot("rag", slot), begins_at=datetime.now(UTC), late=True)
+                await rounds.tick()
+                assert not rounds.running
+                await rounds.tick()
+                assert list(rounds.running) == ["rag"]
+            await asyncio.gather(*rounds.running.values())
+        assert service.asked == 2
+    assert rows(database_url, ASKED) == [(slot,)]

@@ -205,7 +205,7 @@ async def test_a_worker_frozen_within_its_evaluation_is_replaced(
                 await asyncio.sleep(0.1)
             assert rows(database_url, HOLDER) == [("w1", 2)]
             frozen.send_signal(signal.SIGCONT)
-            assert await asyncio.to_thread(frozen.stdout.readline) == "DatabaseBusy\n"
+            assert await asyncio.to_thread(frozen.stdout.readline) == "ProcessStopped\n"
             assert await asyncio.to_thread(frozen.stdout.readline) == "False {}\n"
     finally:
         frozen.kill()
