@@ -59,7 +59,8 @@ def refused_at(inbox: SlackServer) -> datetime:
 def outbox(url: str) -> tuple[int, str | None, str | None]:
     """Attempts, result and last error of the opening's message."""
     [found] = rows(url, "SELECT attempts, result, last_error FROM outbox "
-                        "WHERE status = 'FIRING' AND incident = 1")  # fmt: skip
+                        "WHERE status = 'FIRING' AND incident = 1 "
+                        "ORDER BY sequence LIMIT 1")  # fmt: skip
     return found
 
 
