@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from monitor.storage.pool import (
+    IDLE_IN_TRANSACTION_S,
     ConnectionPool,
     ConnectionUnusable,
     Meaning,
@@ -256,16 +257,25 @@ _CONNECTING: Mapping[str, Any] = {
 
 
 async def limit_statements(
-    connection: AsyncConnection, *, lock_s: float, statement_s: float
+    connection: AsyncConnection,
+    *,
+    lock_s: float,
+    statement_s: float,
+    idle_s: float = IDLE_IN_TRANSACTION_S,
 ) -> None:
-    """Limit how long statements of this transaction may wait for a lock and may run."""
-    limits = {"lock": f"{lock_s * 1000:.0f}", "statement": f"{statement_s * 1000:.0f}"}
-    await connection.execute(_LIMITS, limits)
+    """Limit how long statements of this transaction may wait for a lock and may run.
+
+    `idle_s`: how long the server waits for the next one before it ends the transaction.
+    """
+    limits = {"lock": lock_s, "statement": statement_s, "idle": idle_s}
+    milliseconds = {name: f"{seconds * 1000:.0f}" for name, seconds in limits.items()}
+    await connection.execute(_LIMITS, milliseconds)
 
 
 _LIMITS = text(
     "SELECT set_config('lock_timeout', :lock, true), "
-    "set_config('statement_timeout', :statement, true)"
+    "set_config('statement_timeout', :statement, true), "
+    "set_config('idle_in_transaction_session_timeout', :idle, true)"
 )
 
 

@@ -17,6 +17,7 @@ from monitor.storage import (
     DatabaseUnavailable,
     ProcessStopped,
     leases,
+    limit_statements,
     short_waits,
 )
 from monitor.storage.leases import RoundEnd, RoundSlot
@@ -63,7 +64,8 @@ async def admit(
     `unsure`: the rounds of which an earlier call failed. Of those, a worker that is stopped again
     and again probes without a claim.
 
-    Without the database all are probed anyway: their observations wait in the spool, and the first
+    A worker that was stopped within its claim delays those of the others by some seconds. Without
+    the database all are probed anyway: their observations wait in the spool, and the first
     row of a slot wins when the database is back. A frozen database delays them by seconds. Raises
     DatabaseBusy: nothing is known against the server, try again.
     """
@@ -73,6 +75,7 @@ async def admit(
     try:
         with short_waits():
             async with context.database.begin(deadline_s=BEFORE_S) as connection:
+                await limit_statements(connection, lock_s=1, statement_s=4, idle_s=3)
                 ours = {"region": context.region, "worker": context.worker}
                 claimed = await leases.claim(connection, wanted, **ours, unsure=unsure)
                 asked = [one for one in wanted if one in claimed and one.target not in paused]

@@ -263,3 +263,28 @@ async def test_a_worker_that_is_stopped_again_and_again_probes_without_a_claim(
             await asyncio.gather(*rounds.running.values())
         assert service.asked == 2
     assert rows(database_url, ASKED) == [(slot,)]
+
+
+async def test_a_claim_that_another_worker_has_not_committed_is_waited_for(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    """That worker was stopped within its claim: the database is well."""
+    server = database_url.replace("+psycopg", "")
+    async with turning() as service:
+        configured = settings(tmp_path, service.url, MONITOR_TARGETS__RAG__EVERY="6h")
+        async with open_context(configured, database, ConsoleNotifier(io.StringIO())) as context:
+            rounds, target = Worker(context).rounds, context.settings.targets["rag"]
+            slot = slot_before(target, HOUR)
+            with psycopg.connect(server) as other:
+                other.execute(
+                    "INSERT INTO slots (target, region, slot, worker) "
+                    "VALUES ('rag', 'local', %s, 'w2')",
+                    (slot,),
+                )
+                rounds.schedule.add(RoundSlot("rag", slot), begins_at=datetime.now(UTC), late=True)
+                await rounds.tick()
+                assert not rounds.running
+            await rounds.tick()
+            await asyncio.gather(*rounds.running.values())
+        assert service.asked == 0
+    assert rows(database_url, KNOWN) == [(slot, "w2", None)]
