@@ -136,6 +136,8 @@ async def resolved(host: str, port: int) -> list[SocketAddress]:
     except (OSError, UnicodeError) as error:
         cause = reason(error) if isinstance(error, OSError) else str(error)
         raise ProbeError(Ending.DNS, f"{host}: {cause}") from error
+    if not found:
+        raise ProbeError(Ending.DNS, f"{host}: the name has no address")
     return [SocketAddress(family, sockaddr) for family, _, _, _, sockaddr in found]
 
 

@@ -139,6 +139,16 @@ async def test_connecting_has_a_deadline_of_its_own(wire: ProbeClient) -> None:
     assert transcript.detail == "connect: no TCP connection within 0.1 s"
 
 
+async def test_a_name_without_an_address(
+    wire: ProbeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: [])
+    target = target_at("http://nowhere.example")
+    transcript = await probe_once(wire, target)
+    assert outcome_and_timing(transcript, target)[0] is Outcome.DNS
+    assert transcript.detail == "nowhere.example: the name has no address"
+
+
 @pytest.mark.parametrize("deadlines", [{"connect_deadline": 0.2}, {"deadline": 0.2}])
 async def test_a_name_that_is_resolved_too_slowly(
     wire: ProbeClient, monkeypatch: pytest.MonkeyPatch, deadlines: dict[str, float]
@@ -151,7 +161,8 @@ async def test_a_name_that_is_resolved_too_slowly(
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    target = target_at("http://rag.example", **deadlines)
+    # Of its own: lookups of one name are shared, also with one that has just been released.
+    target = target_at(f"http://{next(iter(deadlines))}.example".replace("_", "-"), **deadlines)
     transcript = await probe_once(wire, target)
     released.set()
     outcome, timing = outcome_and_timing(transcript, target)
