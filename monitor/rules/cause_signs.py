@@ -165,16 +165,16 @@ def _listings(_: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
 
 
 def _prices(verdict: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
-    """A list price that makes the expected model dearer than others, or the answers."""
+    """A list price that makes the expected model more expensive than others, or the answers."""
     rows = set(verdict.rows)
     proof = [sample for sample in sources.samples if sample.id in rows]
     others = any(s.outcome.good and s.identity is not Identity.EXPECTED for s in proof)
     charged = sources.charged and verdict.finding.what.startswith("cost ")  # not other tokens
     now, before = verdict.finding.usd_a_day, verdict.finding.usual_usd_a_day
     for change in sources.prices:
-        # A charge follows the list; a fallback may follow what is dearer.
-        moved = now is not None and before is not None and (now > before) is change.dearer
-        follows = change.dearer is change.expected if others else charged and moved
+        # A charge follows the list; a fallback may follow what is more expensive.
+        moved = now is not None and before is not None and (now > before) is change.more_expensive
+        follows = change.more_expensive is change.expected if others else charged and moved
         if follows:
             what = f"the list price of {plain(change.model, _CHARS)} changed: {change.text}"
             yield CauseSign(

@@ -50,15 +50,15 @@ class ListedModel:
 class PriceChange:
     """A list price that is another one than at `before_at`, when it was last read.
 
-    `expected`: of the model that is expected, else of a fallback. `dearer` None: some rates rose
-    and others fell. `text`: the rates before and after.
+    `expected`: of the model that is expected, else of a fallback. `more_expensive` None: some rates
+    rose and others fell. `text`: the rates before and after.
     """
 
     model: str
     at: datetime
     before_at: datetime
     expected: bool
-    dearer: bool | None
+    more_expensive: bool | None
     text: str
 
 

@@ -107,7 +107,7 @@ async def _prices(
                     at=after.at,
                     before_at=before.checked_at,
                     expected=model in expected,
-                    dearer=rises.pop() if len(rises) == 1 else None,
+                    more_expensive=rises.pop() if len(rises) == 1 else None,
                     text=changes_text(changes),
                 )
             )

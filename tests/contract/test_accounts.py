@@ -427,8 +427,8 @@ async def test_the_price_list_is_read_in_dollars_per_million() -> None:
         found = await price_list(get, at=NOON, base_url=served.address + "/api/v1")
     source, day = served.address + "/api/v1/models", NOON.date()
     rates = PriceRates(input=Decimal("0.1"), output=Decimal("0.5"), cached=Decimal("0.01"))
-    dearer = PriceRates(input=Decimal("0.5"), output=Decimal("0.5"), cached=Decimal("0.01"))
-    tier = PriceTier(min_prompt_tokens=100_001, rates=dearer)
+    higher = PriceRates(input=Decimal("0.5"), output=Decimal("0.5"), cached=Decimal("0.01"))
+    tier = PriceTier(min_prompt_tokens=100_001, rates=higher)
     scout = PriceRates(input=Decimal("0.08"), output=Decimal("0.30"), request=Decimal(0))
     assert found == (
         Price(

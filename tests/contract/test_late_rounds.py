@@ -26,6 +26,7 @@ from tests.e2e.worker_process import rows
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 EVERY = 6 * HOUR
 ASKED = "SELECT DISTINCT slot FROM observations"
+CLAIMED = "INSERT INTO slots (target, region, slot, worker) VALUES ('rag', 'local', %s, 'w2')"
 KNOWN = "SELECT slot, worker, missed FROM slots ORDER BY slot"
 
 
@@ -222,11 +223,7 @@ async def test_a_worker_that_was_stopped_during_a_claim_claims_again(
             rounds, target = Worker(context).rounds, context.settings.targets["rag"]
             slot = slot_before(target, HOUR)
             with psycopg.connect(server) as other:
-                other.execute(
-                    "INSERT INTO slots (target, region, slot, worker) "
-                    "VALUES ('rag', 'local', %s, 'w2')",
-                    (slot,),
-                )  # our own claim waits for the end of this transaction
+                other.execute(CLAIMED, (slot,))  # our own claim waits for this transaction's end
 
                 def stopped() -> None:
                     time.sleep(1.5)
@@ -276,11 +273,7 @@ async def test_a_claim_that_another_worker_has_not_committed_is_waited_for(
             rounds, target = Worker(context).rounds, context.settings.targets["rag"]
             slot = slot_before(target, HOUR)
             with psycopg.connect(server) as other:
-                other.execute(
-                    "INSERT INTO slots (target, region, slot, worker) "
-                    "VALUES ('rag', 'local', %s, 'w2')",
-                    (slot,),
-                )
+                other.execute(CLAIMED, (slot,))
                 rounds.schedule.add(RoundSlot("rag", slot), begins_at=datetime.now(UTC), late=True)
                 await rounds.tick()
                 assert not rounds.running

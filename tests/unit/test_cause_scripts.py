@@ -245,16 +245,16 @@ SCRIPTS: dict[str, tuple[CauseKind | None, Script]] = {
         None, Script(lists={-600: models(scout="0.1"), 5: models(haiku="1"),
                             15: models(scout="0.1")})),
     "an empty list": (None, Script(lists={-600: models(scout="0.1"), 5: Reply({"data": []})})),
-    "the expected model becomes dearer": (
+    "the expected model becomes more expensive": (
         KINDS.PRICE, Script(lists={-600: models(scout="0.0000001", haiku="0.000001"),
                                    5: models(scout="0.0000009", haiku="0.000001")})),
     "the fallback becomes cheaper": (
         KINDS.PRICE, Script(lists={-600: models(scout="0.0000001", haiku="0.000001"),
                                    5: models(scout="0.0000001", haiku="0.00000005")})),
-    "the fallback becomes dearer, which explains nothing": (
+    "the fallback becomes more expensive, which explains nothing": (
         None, Script(lists={-600: models(scout="0.0000001", haiku="0.000001"),
                             5: models(scout="0.0000001", haiku="0.000002")})),
-    "the expected model becomes dearer, after a deployment": (
+    "the expected model becomes more expensive, after a deployment": (
         None, Script(lists={-600: models(scout="0.0000001"), 5: models(scout="0.0000009")},
                      pages={-14: V52, -9: V53})),
     "the charge follows the list price": (

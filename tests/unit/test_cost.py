@@ -214,10 +214,10 @@ def test_a_price_per_request_is_added_once() -> None:
 
 @pytest.mark.parametrize(("prompt", "usd"), [(100_000, "0.1"), (100_001, "0.200002")])
 def test_a_tier_prices_the_whole_request(prompt: int, usd: str) -> None:
-    dearer = PriceTier(
+    higher = PriceTier(
         min_prompt_tokens=100_001, rates=PriceRates(input=Decimal(2), output=Decimal(20))
     )
-    found = cost(TokenUse(prompt=prompt, answer=0), replace(DOLLAR, tiers=(dearer,)))
+    found = cost(TokenUse(prompt=prompt, answer=0), replace(DOLLAR, tiers=(higher,)))
     assert told(found) == (usd, "reported")
 
 

@@ -28,7 +28,7 @@ def entry(left: timedelta = 3 * DAY, kind: CalendarKind = CalendarKind.KEY, **ch
 
 
 @each(
-    ("left", "told", "stage"),
+    ("left", "notified", "stage"),
     [
         (31 * DAY, None, None),
         (30 * DAY, None, 30),
@@ -46,26 +46,26 @@ def entry(left: timedelta = 3 * DAY, kind: CalendarKind = CalendarKind.KEY, **ch
         (-1 * HOUR, None, None),  # over: rules `key` and `down` report it
     ],
 )
-def test_each_stage_is_due_once(left: timedelta, told: int | None, stage: int | None) -> None:
-    calendar = Calendar(entries=[entry(left, notified_days=told)])
+def test_each_stage_is_due_once(left: timedelta, notified: int | None, stage: int | None) -> None:
+    calendar = Calendar(entries=[entry(left, notified_days=notified)])
     assert [days for _, days in RULE.due(calendar, NOON)] == ([] if stage is None else [stage])
     expected = VerdictState.OK if stage is None else VerdictState.NOTICE
     assert RULE.judge(calendar, None, NOON).state is expected
 
 
 def test_hour_by_hour_there_are_four_notices_a_date() -> None:
-    ends, told, stages = entry(40 * DAY), None, []
+    ends, notified, stages = entry(40 * DAY), None, []
     for hour in range(41 * 24):
         for _, days in RULE.due(
-            Calendar(entries=[replace(ends, notified_days=told)]), NOON + hour * HOUR
+            Calendar(entries=[replace(ends, notified_days=notified)]), NOON + hour * HOUR
         ):
             stages.append(days)
-            told = days
+            notified = days
     assert stages == [30, 14, 3, 1]
 
 
 @each(
-    ("told", "left", "stage"),
+    ("notified", "left", "stage"),
     [
         (14, 20 * DAY, None),  # the spend fell a little
         (14, 22 * DAY, 30),  # credit was added
@@ -75,9 +75,9 @@ def test_hour_by_hour_there_are_four_notices_a_date() -> None:
     ],
 )
 def test_added_credit_begins_the_stages_again_and_a_change_of_rate_does_not(
-    told: int, left: timedelta, stage: int | None
+    notified: int, left: timedelta, stage: int | None
 ) -> None:
-    credit = entry(left, CalendarKind.CREDIT, notified_days=told)
+    credit = entry(left, CalendarKind.CREDIT, notified_days=notified)
     due = RULE.due(Calendar(entries=[credit]), NOON)
     assert [days for _, days in due] == ([] if stage is None else [stage])
 
@@ -146,8 +146,8 @@ def test_what_has_changed_is_reported_at_once_and_once() -> None:
     assert verdict.finding.what == "Llama 4 Scout at openrouter: the list price changed"
     assert verdict.finding.extent == "Input $0.08 → $0.10"
     assert verdict.since == price.at
-    told = replace(price, notified_days=0)
-    assert RULE.judge(Calendar(entries=[told]), None, NOON).state is VerdictState.OK
+    notified = replace(price, notified_days=0)
+    assert RULE.judge(Calendar(entries=[notified]), None, NOON).state is VerdictState.OK
 
 
 def test_the_digest_names_the_nearest_dates() -> None:
