@@ -160,15 +160,16 @@ async def measure(configured: Settings, url: str, postgres: int, given: argparse
         missed += took_s > TAKEOVER_S
         while await running_sums(measured):
             pass
+        await store(context, targets)  # otherwise rows are overdue, and time alone has them judged
+        while not measured.judged or await running_sums(measured):
+            pass
         measured.rules.clear()
         ticks, a_tick = EvaluationCost(), max(len(targets) // 60, 1)
         lags, judged_before, due_s = [], measured.verdicts, time.monotonic()
         with cProfile.Profile() if given.profile == "ticks" else nullcontext() as profile:
             for tick in range(given.ticks):
                 due = [targets[(tick * a_tick + n) % len(targets)] for n in range(a_tick)]
-                async with database.begin() as connection:
-                    now = context.now()
-                    await observations.add(connection, [probe(target, now) for target in due])
+                await store(context, due)
                 measured.lag.worst_ms()
                 await measured.evaluate(ticks)
                 due_s += 1
@@ -191,6 +192,12 @@ async def measure(configured: Settings, url: str, postgres: int, given: argparse
         missed += await stand_by(context, database, postgres) > TAKEOVER_S - LAPSE_S
     await database.close()
     return int(missed > 0)
+
+
+async def store(context: WorkerContext, targets: Sequence[Target]) -> None:
+    async with context.database.begin() as connection:
+        now = context.now()
+        await observations.add(connection, [probe(target, now) for target in targets])
 
 
 async def take_over(measured: Measured, name: str) -> float:

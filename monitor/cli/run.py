@@ -29,6 +29,9 @@ from monitor.worker.scheduler import Worker
 from monitor.worker.status_pages import StatusPages
 
 OTHER_FILES = 256  # that a worker may have open besides the connections of its probes
+# With 5 ms, as usual, an evaluation waits so long for each of its answers from the database while
+# another thread works, such as the one that writes a page of `/metrics`.
+THREAD_TURN_S = 0.001
 SCHEMA_WAIT_S = 120  # a release command may still be migrating
 
 log = logging.getLogger(__name__)
@@ -73,6 +76,7 @@ async def work(settings: Settings, url: str) -> None:
 
     If the database cannot be reached, the worker probes and spools until it can.
     """
+    sys.setswitchinterval(THREAD_TURN_S)
     database, leaving = Database(url, writes=True), asyncio.Event()
     try:
         if not await _ready(database, settings, url, leaving):

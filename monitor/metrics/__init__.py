@@ -6,16 +6,19 @@ Jobs call one method after each fact. Nothing here can fail a job or block.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from itertools import islice
+from typing import cast
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from monitor.domain import Observation, Outcome, StampSource, Target
 from monitor.identity import same
@@ -28,6 +31,7 @@ __all__ = ["EndpointReply", "Metrics", "WorkerHealth"]
 StatusPages = Callable[[str], Awaitable[EndpointReply | None]]  # by path
 
 MOST_TARGETS = 200  # with series of their own: some 20 KB of a page each
+PAUSE_AFTER, PAUSE_S = 50, 0.0005  # samples of a page, and the pause after them
 FRESH_S = 1.0  # how long a page is served again
 INTERVALS = 3  # one cycle may be missed and the next be late before `/healthz` fails
 
@@ -42,6 +46,28 @@ class WorkerHealth:
 
     good: bool
     says: str
+
+
+class PausingCollector(Collector):
+    """The metrics of a registry for a page that a thread writes beside the event loop.
+
+    After some samples the thread sleeps, because the loop cannot run while it works.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._registry.collect():
+            metric.samples = cast("list[Sample]", _with_pauses(metric.samples))
+            yield metric
+
+
+def _with_pauses(samples: Iterable[Sample]) -> Iterator[Sample]:
+    for number, sample in enumerate(samples):
+        if number % PAUSE_AFTER == PAUSE_AFTER - 1:
+            time.sleep(PAUSE_S)
+        yield sample
 
 
 class Metrics:
@@ -210,7 +236,7 @@ class Metrics:
     def page(self, accept: str = "") -> tuple[str, bytes]:
         """Content type and body for a scraper with this `Accept` header."""
         encode, content_type = choose_encoder(accept)
-        return content_type, encode(self._registry)
+        return content_type, encode(PausingCollector(self._registry))
 
     async def _page(self, accept: str) -> tuple[str, bytes]:
         """The same, made in a thread, one page at a time, and at most once in `FRESH_S`."""

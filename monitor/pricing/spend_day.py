@@ -141,8 +141,11 @@ class RunningDay:
         self._add(received, until, waiting=True)
         self.closed_until = until
 
-    def so_far(self, received: Iterable[SpendSlice], now: datetime) -> "RunningDay":
-        """The day up to now, with the slices that are not closed."""
+    def so_far(self, received: Sequence[SpendSlice], now: datetime) -> "RunningDay":
+        """The day up to now, with the slices that are not closed; to read only."""
+        closed = self.closed_until >= min(now, self.ends_at)
+        if closed and not received and self._served.keys() >= self._daily_queries.keys():
+            return self
         day = copy(self)
         for name in ("unpriced", "_probes", "_used", "_unknown", "_by_slice", "_hours", "_served"):
             setattr(day, name, getattr(self, name).copy())
@@ -152,17 +155,22 @@ class RunningDay:
 
     def _add(self, received: Iterable[SpendSlice], until: datetime, *, waiting: bool) -> None:
         own: dict[str, list[SpendSlice]] = {}
+        # Most slices have only a price and a time, which are summed before anything else is done.
+        plain: dict[tuple[str | None, datetime], tuple[Decimal, int]] = {}
         for item in received:
-            provider = self._provider_of(item.model) if item.model else None
-            _increase(self._probes, provider, item.spent)
-            self.unpriced[provider] = self.unpriced.get(provider, 0) + item.unpriced
-            if item.ranged:
-                _increase(self._unknown, item.target, item.spent)
-            self._add_slice(item.starts_at, item.probes_usd)
-            key: Key = (item.target, item.model, provider, "probes")
-            self._add_hour(item.starts_at, key, item.spent)
+            if item.ranged or self._zone is not None:
+                provider = self._add_probes(item.model, item.starts_at, item.spent, item.unpriced)
+                if item.ranged:
+                    _increase(self._unknown, item.target, item.spent)
+                key: Key = (item.target, item.model, provider, "probes")
+                self._add_hour(item.starts_at, key, item.spent)
+            else:
+                usd, unpriced = plain.get((item.model, item.starts_at), (Decimal(0), 0))
+                plain[item.model, item.starts_at] = usd + item.probes_usd, unpriced + item.unpriced
             if item.target in self._daily_queries:
                 own.setdefault(item.target, []).append(item)
+        for (model, at), (usd, unpriced) in plain.items():
+            self._add_probes(model, at, UsdAmount(usd, unpriced > 0), unpriced)
         for target, queries in self._daily_queries.items():
             served, begins_at = self._served.get(target, ((), self.starts_at))
             answers = own.get(target, ())
@@ -174,6 +182,16 @@ class RunningDay:
                 self._add_traffic(target, queries, begins, span, serving)
                 served = serving
             self._served[target] = served, until
+
+    def _add_probes(
+        self, model: str | None, at: datetime, spent: UsdAmount, unpriced: int
+    ) -> str | None:
+        """Add what answers of one model cost; its provider."""
+        provider = self._provider_of(model) if model else None
+        _increase(self._probes, provider, spent)
+        self.unpriced[provider] = self.unpriced.get(provider, 0) + unpriced
+        self._add_slice(at, spent.usd)
+        return provider
 
     def _add_traffic(
         self,

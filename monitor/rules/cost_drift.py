@@ -36,6 +36,8 @@ _REPEATED = 1 / 8  # worth of a figure that repeats the one before, as of a resu
 _MISSED = 1 / 2  # the same of a cache-hit rate: one miss often follows another
 _LATEST = 8  # answers of the first look, of which more than half must differ
 _EVERY = 24  # answers until the usual figures for the first look are computed again
+_SAMPLED = 96  # earlier answers that these figures are computed from
+_SOONER = 0.9  # share of a limit at which the first look asks for a closer one
 _LEAST = 1e-12  # lower bound of a figure: zero has no logarithm
 _LOST = 0.75  # share of the usual sources: with fewer, the prompt is shorter
 _SETTLED = timedelta(hours=1)  # then the new level is what later answers are compared with
@@ -185,12 +187,11 @@ class CostDriftRule(Rule):
         """Between which values the latest answers of each column look as usual."""
         found: list[tuple[float, float] | None] = [None] * len(UsageFigure)
         for figure in UsageFigure:
-            known = history.known(figure.column, since=since)
-            earlier = known[: len(known) - min(_STRETCHES[-1], len(known) // 2)]
-            values = history.of(figure.column, earlier)
+            most = None if figure.is_share else _SAMPLED  # a mean of few says too little
+            values = history.earlier(figure.column, since=since, latest=_STRETCHES[-1], most=most)
             if not values:
                 continue
-            middle, least = figure.middle(values), self._least(figure)
+            middle, least = figure.middle(values), _SOONER * self._least(figure)
             if figure.is_share:
                 found[figure.column] = middle - least, middle + least
             else:

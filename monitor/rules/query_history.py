@@ -6,6 +6,7 @@ A figure that no answer has takes no memory.
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from math import isnan, nan
 from typing import Any
 
@@ -15,7 +16,14 @@ from monitor.rules.packed_samples import LOW_BITS, SampleLog
 UsageKey = tuple[str, str | None, CostSource | None]  # query, model, and how its figures are known
 
 _NONE = 0xFFFF  # no value, in a column of small whole numbers
+_GOLDEN = (5**0.5 - 1) / 2
 _KEYS = 200  # histories of each kind: a service may invent names of models
+
+
+@cache
+def _shares(count: int) -> tuple[float, ...]:
+    """So many numbers from 0 to 1, evenly spread but without a period that answers may have."""
+    return tuple(nth * _GOLDEN % 1 for nth in range(count))
 
 
 class QueryHistory:
@@ -126,6 +134,38 @@ class QueryHistory:
         """The values of a column at positions."""
         values = self.column(column)
         return [values[nth] for nth in positions]
+
+    def earlier(
+        self, column: int, *, since: int | None, latest: int, most: int | None
+    ) -> list[float]:
+        """Known values after `since` without the `latest`, or without the later half if fewer.
+
+        Of many answers a sample of `most`, always from the same shares of the time, so that it
+        costs the same however long the history is. None: all of them.
+        """
+        if self._columns[column] is None and column != self._costs:
+            return []
+        begin = 0 if since is None else self._position(since + 1)
+        count = len(self._numbers) - begin
+        count -= min(latest, count // 2)
+        if most is not None and count > most:
+            positions = [begin + int(share * count) for share in _shares(most)]
+            values = [self._value(column, nth) for nth in positions]
+            known = [value for value in values if not isnan(value)]
+            if 2 * len(known) > most:
+                return known
+        positions = self.known(column, since=since)
+        return self.of(column, positions[: len(positions) - min(latest, len(positions) // 2)])
+
+    def _value(self, index: int, position: int) -> float:
+        if index == self._costs:
+            cost = self._log.usd(self._log.number(self._numbers[position]))
+            return nan if cost is None else cost
+        column = self._columns[index]
+        if column is None:
+            return nan
+        value = column[position]
+        return nan if column.typecode == "H" and value == _NONE else value
 
     def rows(self, columns: Iterable[int]) -> Sequence[tuple[int, ...]]:
         """The bits of these figures of each answer: unlike values, NaN equals NaN."""

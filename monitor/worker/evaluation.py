@@ -21,6 +21,7 @@ from monitor.domain import (
     Subject,
     Target,
     Verdict,
+    VerdictState,
 )
 from monitor.incidents.inhibitions import Inhibitions
 from monitor.incidents.planner import IncidentStep, plan
@@ -293,6 +294,9 @@ async def _verdicts(
             *judged(Subject.DAY, ALL, spent),
             *judged(Subject.DAY, ALL, SpendUpperBound(spent)),
         ):
+            if verdict.state is not VerdictState.BREACH:
+                found.append(verdict)
+                continue
             rule, before = rules[verdict.rule], latest_incident.get((verdict.rule, ALL))
             if isinstance(rule, SpendRule):
                 since = partial(since_the_row, connection, verdict, rule, spent[-1], before)

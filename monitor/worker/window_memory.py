@@ -129,8 +129,10 @@ class WindowMemory:
         self, connection: Connection, targets: Mapping[str, Target], now: datetime
     ) -> None:
         """Take in what any worker has stored, derived again or restored."""
-        for name in [n for n, kept in self._kept.items() if targets.get(n) != kept.target]:
-            self._drop(name)
+        for name, kept in list(self._kept.items()):
+            target = targets.get(name)
+            if target is not kept.target and target != kept.target:
+                self._drop(name)
         for name in self._later.keys() - targets.keys():
             del self._later[name]
         self.changed &= targets.keys()

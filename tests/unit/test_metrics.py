@@ -2,11 +2,13 @@
 
 import asyncio
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.domain import Identity, Outcome, Query, StampSource, Target
@@ -157,6 +159,16 @@ async def test_a_page_is_made_in_a_thread_and_once_for_all_scrapers_of_a_second(
     await held._answer(None, "/metrics", "application/openmetrics-text; version=1.0.0")
     assert made == [False, False]
     assert held._rendering is None
+
+
+def test_the_thread_of_a_page_pauses_and_leaves_nothing_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held = metrics(*(target(f"t{number}") for number in range(20)))
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    assert held.page()[1] == generate_latest(held._registry)
+    assert len(pauses) > 20
 
 
 def test_what_runs_is_reported_in_labels() -> None:

@@ -1,6 +1,6 @@
 """`cost_drift`: tokens, cost or cache-hit rate of a query move although the model does not."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -91,6 +91,21 @@ def test_what_moves_for_several_rounds_is_a_change(
     rounds: int, changes: dict[str, Any], state: VerdictState
 ) -> None:
     assert judged(used(100), used(rounds, start=100, **changes)).state is state
+
+
+@each(("usual", "changes", "state"), [
+    (lambda n: {}, {"prompt": 1210}, BREACH),  # hardly more than the limit
+    (lambda n: {}, {"usd": "0.00008"}, BREACH),
+    (lambda n: {"prompt": 1000 if n % 8 else 4000}, {}, OK),
+    (lambda n: {"prompt": 1000 if n % 8 else 4000}, {"prompt": 1210}, BREACH),
+    (lambda n: {"answer": 200 if n % 9 == 0 else None}, {"answer": 800}, BREACH),  # rarely known
+    (lambda n: {"answer": 200 if n % 9 == 0 else None}, {"answer": 210}, OK),
+])  # fmt: skip
+def test_a_day_of_answers_every_few_minutes_is_judged_alike(
+    usual: Callable[[int], dict[str, Any]], changes: dict[str, Any], state: VerdictState
+) -> None:
+    parts = [used(1, start=n, **usual(n)) for n in range(600)]
+    assert judged(*parts, used(48, start=600, **changes)).state is state
 
 
 def test_answers_of_unknown_model_are_compared_with_each_other() -> None:
