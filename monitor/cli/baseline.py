@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
-from uuid import uuid4
 
 from monitor import __version__, identity
 from monitor.cli.detection_summary import coverage, sentences, suspicions
@@ -29,6 +28,7 @@ from monitor.pricing.forecast import projected
 from monitor.probing import timing
 from monitor.probing.client import ProbeClient, exchange
 from monitor.probing.garbage_collection import gc_paused
+from monitor.probing.probe_ids import new_probe_id
 from monitor.storage import (
     Connection,
     Database,
@@ -79,7 +79,7 @@ async def _answered(target: Target, query: Query, wire: ProbeClient) -> Transcri
             dialect=dialect,
             target=target,
             query=query,
-            probe=uuid4(),
+            probe=new_probe_id(),
             http=wire,
             raw=False,
         )

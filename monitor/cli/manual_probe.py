@@ -1,7 +1,6 @@
 """One probe by hand: sent now, interpreted on its own, and not stored."""
 
 from collections.abc import Sequence
-from uuid import uuid4
 
 from monitor.config import Settings
 from monitor.dialects import dialect_of
@@ -9,6 +8,7 @@ from monitor.domain import Observation, Query, Target, Transcript
 from monitor.pricing.book import PriceBook
 from monitor.probing.client import ProbeClient, exchange
 from monitor.probing.observe import ProbeOccasion
+from monitor.probing.probe_ids import new_probe_id
 from monitor.worker import probe_round
 
 
@@ -29,7 +29,7 @@ async def manual_probe(
         dialect=dialect,
         target=target,
         query=query,
-        probe=uuid4(),
+        probe=new_probe_id(),
         http=client,
         raw=raw,
     )

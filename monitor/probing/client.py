@@ -5,7 +5,7 @@ import socket
 from contextlib import ExitStack, suppress
 from functools import lru_cache
 from types import TracebackType
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import h11
 import httpcore
@@ -26,6 +26,7 @@ from monitor.domain import (
 from monitor.probing.garbage_collection import collection_gap, first_text_awaited
 from monitor.probing.http_connection import NetworkBackend, ProbeTransport
 from monitor.probing.limits import SLICE_BYTES, ProbeDeadline, ProbeError
+from monitor.probing.probe_ids import new_probe_id
 from monitor.probing.progress import BODY_TIME, ExchangeProgress
 from monitor.probing.resources import ProbeResources
 from monitor.probing.timestamped_socket import EnoughReceived, enable_kernel_timestamps
@@ -198,7 +199,7 @@ class ProbeClient(ProbeResources):
                     dialect=REHEARSAL,
                     target=target,
                     query=query,
-                    probe=uuid4(),
+                    probe=new_probe_id(),
                     http=self,
                 )
                 if transcript.stamp is not StampSource.USER or not self.kernel:

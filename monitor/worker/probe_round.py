@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from uuid import uuid4
 
 from monitor import identity
 from monitor.cpu_limit import LIMIT_S, CpuLimitExceeded, Parameters, Result, limited
@@ -43,6 +42,7 @@ from monitor.probing.observe import (
     observe,
     redacted,
 )
+from monitor.probing.probe_ids import new_probe_id
 from monitor.redaction import redact
 from monitor.storage.leases import RoundEnd
 from monitor.worker import probe_throttling
@@ -141,7 +141,7 @@ async def probe(
             dialect=dialect,
             target=target,
             query=query,
-            probe=uuid4(),
+            probe=new_probe_id(),
             http=context.client,
             raw=False,
             held=held,
