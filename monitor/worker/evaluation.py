@@ -68,7 +68,7 @@ LEASE = timedelta(seconds=90)  # three evaluations: without a successful one the
 LEASE_TRIES = 5
 DEADLINE_S, READING_S = 30, 15  # of a whole evaluation; of reading windows that are not in memory
 KEPT_READING_S = 1.0  # the same where the next evaluation goes on
-IDLE_S = 10.0  # what is no target is evaluated that often, if no target has changed
+IDLE_S = 10.0  # system-wide subjects are evaluated that often, if no target has changed
 
 Judgement = tuple[str, Callable[[], Awaitable[Sequence[Verdict]]]]  # its name, and how to get it
 
@@ -267,7 +267,9 @@ async def _verdicts(
     now: datetime,
     running: bool,
 ) -> list[Verdict]:
-    """Every rule's judgement of what is no target; a failure affects only its own verdict.
+    """Every rule's judgement of system-wide subjects: spend, the probe budget, accounts, channels.
+
+    A failure affects only its own verdict.
 
     `running`: spend is taken from running sums; without judgement while they are being read.
     """

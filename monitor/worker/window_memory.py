@@ -34,7 +34,8 @@ LATEST_SLOT = timedelta(days=1)  # a probe may begin that long after its slot
 
 OPEN_AGAIN_S = 30.0  # with an open incident: a reminder
 LATE_AGAIN_S = 10.0  # without a sample when one was due
-# What is no target is judged with a pause of a second for each 200 targets, but of at most 5 s.
+# Spend and other system-wide subjects are judged with a pause of a second for each 200 targets, but
+# of at most 5 s.
 TARGETS_A_SECOND, OVERALL_AGAIN_S = 200, 5.0
 MOST_BEFORE = 240  # samples read before a window
 PIECE = 100  # samples added in one turn of the event loop
@@ -118,7 +119,7 @@ class WindowMemory:
     _derived: dict[datetime, datetime] = field(default_factory=dict)
     _derived_until: datetime | None = None
     _judged_s: float = -inf
-    _overall_s: float = -inf  # when what is no target was last judged
+    _overall_s: float = -inf  # when system-wide subjects were last judged
 
     def clear(self) -> None:
         """Forget everything: another worker evaluates."""
@@ -206,13 +207,13 @@ class WindowMemory:
         return [*changed, *late]
 
     def ask(self) -> None:
-        """Have the next evaluation judge everything that is no target, changed or not."""
+        """Have the next evaluation judge the system-wide subjects, changed or not."""
         self._judged_s = self._overall_s = -inf
 
     def overall_due(self, targets: int) -> bool:
-        """Whether to judge what is no target; True starts its pause.
+        """Whether to judge the system-wide subjects; True starts their pause.
 
-        Its cost grows with the number of targets, so with many of them it is judged less often.
+        Their cost grows with the number of targets: with many of them, they are judged less often.
         """
         pause_s = min(targets / TARGETS_A_SECOND, OVERALL_AGAIN_S)
         now = time.monotonic()
