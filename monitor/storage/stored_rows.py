@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, TIMESTAMP, ColumnElement, Uuid, all_, cast, func, select
+from sqlalchemy import ARRAY, TIMESTAMP, ColumnElement, Uuid, all_, cast, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.domain import Sample
@@ -48,7 +48,8 @@ def stored_after(after: datetime, known: Collection[UUID]) -> Sequence[ColumnEle
     """The condition of `stored_samples`."""
     # `now()` may be earlier: rows are stored after it while the database's clock is set back.
     recorded_at = observations.c.recorded_at
-    ids = cast(list(known), ARRAY(Uuid))  # one parameter, however many they are
+    # One parameter as text: psycopg takes six times as long to write an array of thousands.
+    ids = cast(literal("{" + ",".join([id_.hex for id_ in known]) + "}"), ARRAY(Uuid))
     return (
         recorded_at > func.least(after, func.now()) - COMMITTED,
         observations.c.id != all_(ids),
