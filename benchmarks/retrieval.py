@@ -3,16 +3,19 @@
 `--months N` healthy months (80), `--seeds N` of each incident (10), `--first SEED`. Every stream is
 drawn from a seeded world: three queries every five minutes with their own number of sources, scores
 that drift, re-crawls that make dates jump and change documents, cached results, bursts, failures,
-rare empty results, prompt caches of providers, and answers of varying length. Each round is judged
-and goes through the state machine of incidents. Exit status 1: a false alarm. `--overhead ROUNDS`
-measures the CPU time of a round with and without the two rules.
+rare empty results, faults of some minutes that end by themselves, prompt caches of providers, and
+answers of varying length. Each round is judged and goes through the state machine of incidents. A
+query without its usual sources is asked again as the worker asks it, and each answer is judged.
+Exit status 1: a false alarm. `--overhead ROUNDS` measures the CPU time of a round with and without
+the two rules.
 """
 
 import argparse
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -24,13 +27,16 @@ from uuid import UUID
 
 from monitor.domain import CostSource, Identity, Incident, Outcome, Sample, Subject
 from monitor.incidents.state_machine import IncidentChange, ReminderPolicy, advance
-from monitor.rules import RULES, SPAN, Window
+from monitor.rules import RULES, SPAN, RetrievalRule, Window
+from monitor.rules.source_losses import LOOKED_AT, RetrievedAnswer, query_to_confirm
+from monitor.worker.burst import PAUSE
 
 EVERY = timedelta(minutes=5)
 START = datetime(2026, 3, 2, tzinfo=UTC)
 DAY = SPAN // EVERY  # rounds
 MONTH, BEFORE, AFTER = 30 * DAY, 2 * DAY, DAY // 2  # rounds: healthy, before and after an incident
 JUDGED = ("retrieval", "cost_drift")
+CONFIRMED: Counter[int] = Counter()  # extra probes that confirm vanished sources, by seed
 EXPECTED, OTHER = "meta-llama/llama-4-scout", "anthropic/claude-haiku-4-5"
 
 
@@ -63,6 +69,7 @@ class World:
     prompt: list[float] = field(default_factory=list)
     answer: list[float] = field(default_factory=list)
     kept: list[tuple[int, int, float, datetime]] = field(default_factory=list)  # until a round
+    fault: tuple[float, float, Sequence[int]] = (0.0, 0.0, ())  # its begin and end, s, and queries
 
     def __post_init__(self) -> None:
         draw = self.draw
@@ -81,9 +88,23 @@ class World:
         self.cached = draw.uniform(0.4, 0.95)
         self.named = draw.random() < 0.8
         self.kept = [(-1, 0, 0.0, START)] * len(self.names)
+        # Short faults are drawn apart, so that they leave the rest of a seed's world as it is.
+        self.faults = faults = Random(copy(draw).random())
+        self.faults_a_month = faults.choice((0, 3, 30))
+        self.longest_s = faults.choice((60, 120, 240))
+        self.thorough = faults.choice((0.7, 1.0))  # share of the answers that a fault makes empty
+        # A service that keeps one empty result in twelve for an hour would not be healthy.
+        kept = faults.choice((False, True)) and not self.often_empty
+        self.empties_kept = kept and self.result_cache > 0
 
     def step(self, number: int) -> None:
         """What changes from one round to the next, for all queries."""
+        if self.faults.random() < self.faults_a_month / MONTH:
+            every = range(len(self.names))
+            begin = (number + self.faults.random()) * EVERY.total_seconds()
+            until = begin + self.faults.uniform(20, self.longest_s)
+            affected = every if self.faults.random() < 0.2 else (self.faults.choice(every),)
+            self.fault = begin, until, affected
         self.drift = 0.995 * self.drift + self.draw.gauss(0, 0.004)
         if number and number % int(self.crawl) == 0:
             for nth in range(len(self.names)):
@@ -93,14 +114,24 @@ class World:
                 self.scores[nth] *= self.draw.uniform(0.97, 1.03)
                 self.prompt[nth] *= self.draw.uniform(0.96, 1.04)
 
-    def found(self, nth: int, number: int) -> tuple[int, float | None, datetime | None]:
-        """Number of sources, best score and newest date of one answer."""
+    def faulty(self, nth: int, at_s: float) -> bool:
+        """Whether a short fault makes this answer empty."""
+        begin, until, queries = self.fault
+        hit = begin <= at_s <= until and nth in queries
+        return hit and self.faults.random() < self.thorough
+
+    def found(
+        self, nth: int, number: int, at_s: float
+    ) -> tuple[int, float | None, datetime | None]:
+        """Number of sources, best score and newest date of one answer at a time since `START`."""
         draw = self.draw
         until, count, score, newest = self.kept[nth]
         if until >= number:
-            return count, score, newest
+            return (count, score, newest) if count else (0, None, None)
         rate = 1 / 12 if self.often_empty and nth == 0 else self.empty
-        if draw.random() < rate:
+        if draw.random() < rate or self.faulty(nth, at_s):
+            if self.empties_kept and self.faults.random() < self.result_cache:
+                self.kept[nth] = (number + 12, 0, 0.0, START)
             return 0, None, None
         count = self.sources[nth] + (draw.random() < self.varying) * draw.choice((-1, 1))
         score = self.scores[nth] * exp(self.drift + draw.gauss(0, 0.01))
@@ -139,13 +170,15 @@ class OtherWorld(World):
         if self.draw.random() < self.at_times:
             self.present = self.draw.random() < 0.6
 
-    def found(self, nth: int, number: int) -> tuple[int, float | None, datetime | None]:
+    def found(
+        self, nth: int, number: int, at_s: float
+    ) -> tuple[int, float | None, datetime | None]:
         draw = self.draw
         until, count, score, newest = self.kept[nth]
         if until >= number:
             return (count, score, newest) if count else (0, None, None)
         rate = 1 / 12 if self.often_empty and nth == 0 else self.empty
-        empty = draw.random() < rate or not (self.present or nth)
+        empty = draw.random() < rate or not (self.present or nth) or self.faulty(nth, at_s)
         count = 0 if empty else self.sources[nth]
         if count:
             count += (draw.random() < self.varying) * draw.choice((-1, 1))
@@ -160,34 +193,79 @@ class OtherWorld(World):
         return (count, score, newest) if count else (0, None, None)
 
 
+class OneQuery(World):
+    """A service that is asked one query only."""
+
+    def __post_init__(self) -> None:
+        self.names = self.names[:1]
+        super().__post_init__()
+
+
 def rounds(
-    seed: int, count: int, wrong: Wrong, begin: int, world_of: type[World] = World
+    seed: int,
+    count: int,
+    wrong: Wrong,
+    begin: int,
+    world_of: type[World] = World,
+    *,
+    reported: Callable[[], bool] = lambda: False,
 ) -> Iterator[list[Sample]]:
-    """The samples of each round. `begin`: the round at which it becomes wrong."""
+    """The samples of each round, then each extra probe of it that confirms vanished sources.
+
+    `begin`: the round at which it becomes wrong. `reported`: whether an incident of `retrieval` is
+    open; then nothing is confirmed.
+    """
     draw = Random(seed)
     world, key = world_of(draw), 0
+    latest = {name: deque[RetrievedAnswer](maxlen=LOOKED_AT) for name in world.names}
+    rule = RetrievalRule()
+    most = min(rule.confirmations, EVERY // PAUSE - 1)
+
+    def answer(nth: int, number: int, at: datetime, *, extra: bool) -> Sample:
+        nonlocal key
+        key += 1
+        it = wrong if number >= begin and nth in wrong.queries else Wrong()
+        made = _sample(world, it, nth, number, at, key, extra=extra)
+        if made.outcome.good:
+            found = made.source_count or 0, made.source_best_score, made.source_newest_at
+            latest[made.query].append(RetrievedAnswer(*found, extra))
+        return made
+
     for number in range(count):
         world.step(number)
         slot = START + number * EVERY
-        found: list[Sample] = []
         burst = draw.random() < 0.002
         every = range(len(world.names))
-        for nth in [*every, *([*every, 0] if burst else ())]:
-            key += 1
-            it = wrong if number >= begin and nth in wrong.queries else Wrong()
-            found.append(_sample(world, it, nth, number, slot, key, place=len(found)))
-        yield found
+        of_round = [
+            answer(nth, number, slot + timedelta(seconds=2 * nth), extra=False) for nth in every
+        ]
+        of_burst = [
+            answer(nth, number, slot + place * PAUSE, extra=True)
+            for place, nth in enumerate([*every, 0][:4] if burst else (), 1)
+        ]
+        yield of_round + of_burst
+        without = [s.query for s in of_round if s.outcome.good and not s.source_count]
+        for place in range(1, 1 + (most if without and not burst else 0)):
+            confirmed = query_to_confirm(
+                {query: tuple(latest[query]) for query in without},
+                answers=rule.answers,
+                rounds=rule.rounds,
+                most=most,
+            )
+            if confirmed is None or reported():
+                break
+            at = slot + place * (PAUSE + timedelta(seconds=5))
+            yield [answer(world.names.index(confirmed), number, at, extra=True)]
+            if not latest[confirmed][-1].extra:
+                break  # it failed
 
 
 def _sample(
-    world: World, it: Wrong, nth: int, number: int, slot: datetime, key: int, *, place: int
+    world: World, it: Wrong, nth: int, number: int, at: datetime, key: int, *, extra: bool
 ) -> Sample:
     draw = world.draw
-    queries = len(world.names)
-    seconds = 2 * place if place < queries else 60 * (place - queries + 1)
-    at = slot + timedelta(seconds=min(seconds, 290))
     good = draw.random() > 0.003
-    count, score, newest = world.found(nth, number)
+    count, score, newest = world.found(nth, number, (at - START).total_seconds())
     if it.none:
         count, score, newest = 0, None, None
     count = round(count * it.share)
@@ -198,7 +276,8 @@ def _sample(
     usd = it.price * (0.2 * (prompt - 0.9 * cached) + 0.8 * answer) / 1e6
     model = (OTHER if it.model else EXPECTED) if world.named else None
     return Sample(
-        id=UUID(int=key), at=at, round=slot, query=world.names[nth],
+        id=UUID(int=key), at=at, round=at if extra else START + number * EVERY,
+        query=world.names[nth], extra=extra,
         outcome=Outcome.ANSWERED if good else Outcome.HTTP_STATUS, ttft_ms=900.0 if good else None,
         identity=Identity.EXPECTED if world.named else Identity.UNKNOWN, model=model,
         cost_usd=Decimal(f"{usd:.12f}") if good else None, recorded_at=at,
@@ -210,17 +289,24 @@ def _sample(
 
 
 def fired(
-    stream: Iterator[list[Sample]], judged: Sequence[str]
+    seed: int, count: int, wrong: Wrong, begin: int, world_of: type[World], judged: Sequence[str]
 ) -> Iterator[tuple[str, int, Incident]]:
     """Rule, round and incident of everything that opens."""
-    first = next(stream)
-    stream = chain([first], stream)
-    window = Window("rag", every=EVERY, queries=len({s.query for s in first}), a_day=864)
-    rules = [RULES[name]() for name in judged]
     incidents: dict[str, Incident | None] = {}
-    for number, samples in enumerate(stream):
+
+    def reported() -> bool:
+        latest = incidents.get(RetrievalRule.name)
+        return latest is not None and latest.open
+
+    stream = rounds(seed, count, wrong, begin, world_of, reported=reported)
+    queries = len(world_of(Random(seed)).names)
+    window = Window("rag", every=EVERY, queries=queries, a_day=864)
+    rules = [RULES[name]() for name in judged]
+    for samples in stream:
         for sample in samples:
             window.add(sample)
+        number = (samples[-1].at - START) // EVERY
+        CONFIRMED[seed] += len(samples) == 1 and samples[0].extra
         now = samples[-1].at + timedelta(seconds=1)
         for rule in rules:
             verdict = rule.judge(window, incidents.get(rule.name), now)
@@ -258,7 +344,8 @@ def healthy(months: int, first: int, world_of: type[World], judged: Sequence[str
     """False alarms by rule."""
     found: Counter[str] = Counter()
     for seed in range(first, first + months):
-        for rule, number, incident in fired(rounds(seed, MONTH, Wrong(), MONTH, world_of), judged):
+        CONFIRMED[seed] = 0
+        for rule, number, incident in fired(seed, MONTH, Wrong(), MONTH, world_of, judged):
             found[rule] += 1
             print(f"false alarm: seed {seed}, round {number}, {rule}: {incident.because}")
     return found
@@ -278,7 +365,7 @@ def incident(
         if 1 in wrong.queries and len(wrong.queries) == 1 and len(world.names) < 3:
             skipped += 1  # one of one or two is not one query of several
             continue
-        seen = list(fired(rounds(seed, BEFORE + AFTER, wrong, BEFORE, world_of), judged))
+        seen = list(fired(seed, BEFORE + AFTER, wrong, BEFORE, world_of, judged))
         right = [number - BEFORE + 1 for each, number, _ in seen
                  if each == rule and number >= BEFORE]  # fmt: skip
         delays += right[:1]
@@ -315,7 +402,9 @@ def main() -> int:
     parser.add_argument("--months", type=int, default=80)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first", type=int, default=5001)
-    parser.add_argument("--other", action="store_true", help="other worlds, with 1 to 5 queries")
+    worlds = parser.add_mutually_exclusive_group()
+    worlds.add_argument("--other", action="store_true", help="other worlds, with 1 to 5 queries")
+    worlds.add_argument("--only-query", action="store_true", help="services with one query")
     parser.add_argument("--rule", choices=JUDGED, help="judge one of the two rules alone")
     parser.add_argument("--only", default="", metavar="TEXT", help="incidents whose name has it")
     parser.add_argument("--overhead", type=int, default=0, metavar="ROUNDS", help="nothing else")
@@ -325,13 +414,16 @@ def main() -> int:
         return 0
     print("| incident | rule | rounds until reported | missed | other reports | repeats |")
     print("| --- | --- | --- | --- | --- | --- |")
-    world_of = OtherWorld if given.other else World
+    world_of = OtherWorld if given.other else OneQuery if given.only_query else World
     judged = (given.rule,) if given.rule else JUDGED
     for name in INCIDENTS if given.seeds else ():
         if given.only in name:
             print(incident(name, given.seeds, given.first, world_of, judged), flush=True)
     false = healthy(given.months, given.first, world_of, judged)
     print(f"{given.months} healthy months: {dict(false) or 'no'} false alarms")
+    extra = sorted(CONFIRMED[seed] for seed in range(given.first, given.first + given.months))
+    if extra:
+        print(f"extra probes a month: median {median(extra):g}, at most {extra[-1]}")
     return 1 if false else 0
 
 

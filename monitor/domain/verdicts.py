@@ -50,6 +50,7 @@ class Sample:
     answer_tokens: int | None = None
     cached_tokens: int | None = None  # part of the prompt; None: not reported, which is not 0
     cost_source: CostSource | None = None  # how the tokens and the cost are known
+    extra: bool = False  # sent on suspicion, between the rounds; `round` is then its own time
 
     @property
     def cost_ends(self) -> tuple[Decimal, Decimal] | None:

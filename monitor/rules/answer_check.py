@@ -174,12 +174,12 @@ class AnswerCheckRule(Rule):
 
 
 def _by_query(window: Window) -> dict[str, Sequence[Sample]]:
-    """The checked answers of each query, oldest first."""
+    """The checked answers of rounds to each query, oldest first."""
     log = window.log
     found: dict[str, array[int]] = {}
     for number in range(log.first, log.end) if window.checked else ():
         kind = log.kind(number)
-        if kind.check_passed is not None:
+        if kind.check_passed is not None and not kind.extra:
             found.setdefault(kind.query, array("I")).append(number)
     return {query: PackedSequence(numbers, log.sample) for query, numbers in found.items()}
 

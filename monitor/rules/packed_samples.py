@@ -45,6 +45,7 @@ class SampleKind(NamedTuple):
     check_passed: bool | None
     priced: bool
     ranged: bool
+    extra: bool
 
 
 class SampleDetails(NamedTuple):
@@ -284,6 +285,7 @@ class SampleLog:
             check_failed=None
             if details.check_failed is None
             else self._whole(details.check_failed),
+            extra=kind.extra,
         )
 
     def _id(self, number: int) -> UUID:
@@ -327,6 +329,7 @@ class SampleLog:
             sample.check_passed,
             sample.cost_ends is not None,
             sample.cost_usd is None and sample.cost_high_usd is not None,
+            sample.extra,
         )
         index = self._kinds.get(kind)
         if index is None:

@@ -26,11 +26,13 @@ from monitor.rules.rule import Rule, Unit
 from monitor.rules.source_losses import (
     KEPT_US,
     EmptyResults,
+    JudgedQuery,
     LossProof,
     ProvenLoss,
     ResultCache,
     SourceLoss,
     compared,
+    first_of_rounds,
     judged_answers,
     outside,
     weighed,
@@ -60,10 +62,12 @@ class RetrievalRule(Rule):
     Each query is compared with its own answers of the last day, and the evidence of all queries is
     added. No sources: two rounds are enough, if so many empty results would be chance in fewer than
     one in 700,000 cases (`evidence`), or one in 20 million (`evidence_usual`) where empty results
-    happen anyway. Fewer (at most `share` of the usual number), a best score that is lower by
-    `worse` and by four standard deviations, and a newest date that is more than `older_days` older
-    than all of the last day need three rounds and `evidence_other`. It resolves after `good` usual
-    answers in a row of each query. What is fewer, worse or older for a whole day is the usual.
+    happen anyway. If only one query has none, extra probes (at most `confirmations` a round) must
+    confirm it, or a third round. Fewer (at most `share` of the usual number), a best score that is
+    lower by `worse` and by four standard deviations, and a newest date that is more than
+    `older_days` older than all of the last day need three rounds and `evidence_other`. It resolves
+    after `good` usual answers in a row of each query. What is fewer, worse or older for a whole
+    day is the usual.
 
     Source: docs/alerts.md#retrieval
     """
@@ -93,10 +97,12 @@ class RetrievalRule(Rule):
     worse: float = 0.15
     older_days: float = 1.0
     good: int = 3
+    confirmations: int = 3
 
     def __post_init__(self) -> None:
         at_least(self, 2, "rounds", "good")
         at_least(self, 4, "answers")
+        between(self, 0, 5, "confirmations")
         between(self, 0.05, 0.95, "share", "worse")
         positive(self, "evidence", "evidence_usual", "evidence_other", "older_days")
 
@@ -195,19 +201,17 @@ class RetrievalRule(Rule):
         """What became worse, the worst first. Answers within `past`, an earlier breach, say nothing
         about what is usual."""
         found = []
-        cache = ResultCache.of_histories(histories.values())
+        cache = ResultCache.of_results(history.rows(range(3)) for history in histories.values())
         for kind in SourceLoss:
             series = [
-                (query, history, known, outside(past, history, known))
+                JudgedQuery(query, history, known, outside(past, history, known))
                 for query, history in histories.items()
                 if (known := judged_answers(kind, history))
             ]
-            suspects = [one for one in series if self._low(kind, one[1], one[2][-1])]
+            suspects = [one for one in series if self._low(kind, one.history, one.known[-1])]
             for n in _STRETCHES:
                 proofs = [
-                    proof
-                    for query, history, known, usual in suspects
-                    if (proof := self._proof(kind, query, history, known, usual, n, since, cache))
+                    proof for one in suspects if (proof := self._proof(kind, one, n, since, cache))
                 ]
                 least, needed = _USUAL_ROUNDS, self.evidence_other
                 if kind is SourceLoss.NONE and proofs:
@@ -220,10 +224,7 @@ class RetrievalRule(Rule):
         return without_repetition(found)
 
     def _vanished(
-        self,
-        series: Sequence[tuple[str, QueryHistory, Sequence[int], Sequence[int]]],
-        proofs: Sequence[LossProof],
-        cache: ResultCache,
+        self, series: Sequence[JudgedQuery], proofs: Sequence[LossProof], cache: ResultCache
     ) -> tuple[int, float, list[LossProof]]:
         """The rounds and the evidence that vanished sources need, and the proofs with theirs."""
         alone = len(proofs) == 1
@@ -238,13 +239,14 @@ class RetrievalRule(Rule):
             # A query alone that lost its sources before, and got them again, does so by itself.
             first = bisect_left(known, begun, key=history.at)
             earlier = known[:first] if by_itself else [nth for nth in usual if nth < known[first]]
-            counts = history.of(0, earlier)
+            counts = history.of(0, first_of_rounds(history, earlier))
             if counts and median(counts) > 0:
                 before[query] = EmptyResults.of_counts(counts)
         judged = weighed([proof for proof in proofs if proof.query in before], before, cache=cache)
         together = not alone and {proof.query for proof in proofs} >= before.keys()
         needed = self.evidence_usual if any(b.empty for b in before.values()) else self.evidence
-        return self.rounds + alone, needed - _TOGETHER * together, judged
+        unconfirmed = alone and proofs[0].hits == len(proofs[0].rounds)
+        return self.rounds + unconfirmed, needed - _TOGETHER * together, judged
 
     def _low(self, kind: SourceLoss, history: QueryHistory, latest: int) -> bool:
         """Whether an answer can be worse than usual at all: a bound that is cheap."""
@@ -260,17 +262,10 @@ class RetrievalRule(Rule):
         return value <= best - less
 
     def _proof(
-        self,
-        kind: SourceLoss,
-        query: str,
-        history: QueryHistory,
-        known: Sequence[int],
-        usual: Sequence[int],
-        n: int,
-        since: int,
-        cache: ResultCache,
+        self, kind: SourceLoss, judged: JudgedQuery, n: int, since: int, cache: ResultCache
     ) -> LossProof | None:
         """Whether the latest n answers of a query are worse than its earlier ones."""
+        query, history, known, usual = judged
         values = history.column(kind.column)
         if kind is SourceLoss.NONE:  # how long empty results follow each other matters
             fresh = (values[nth] == 0 for nth in reversed(known) if history.at(nth) > since)
@@ -300,6 +295,7 @@ class RetrievalRule(Rule):
             return None
         length = breach_length((values[nth] <= limit for nth in reversed(known)), n)
         bad = [nth for nth in known[-length:] if values[nth] <= limit]
+        hit_at = [(nth, history.at(nth)) for nth, hit in zip(latest, hits, strict=True) if hit]
         return LossProof(
             query,
             sum(hits),
@@ -307,7 +303,7 @@ class RetrievalRule(Rule):
             log_odds,
             history.at(bad[0]),
             history.at(latest[-1]),
-            frozenset(history.slot(nth) for nth, hit in zip(latest, hits, strict=True) if hit),
+            {history.slot(nth): at for nth, at in reversed(hit_at)},
             compared(kind, history.of(kind.column, bad), history.of(kind.column, earlier)),
         )
 

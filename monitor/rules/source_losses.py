@@ -3,16 +3,19 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, takewhile
 from math import log
 from statistics import median
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from monitor.rules.query_history import QueryHistory
 from monitor.rules.statistics import divergence
 
 _RARE = 500  # answers without an empty one that are assumed before anything is known
 _FOLLOWED = 0.035  # empty results after another that are assumed before anything is known
+_SOON = 0.3  # the same of an extra probe in the same round: a fault may last for minutes
+LOOKED_AT = 48  # latest answers to a query that show whether an empty result is unusual
+_UNUSUAL = 1  # earlier empty results among them
 KEPT_US = 63 * 60 * 1_000_000  # how long a result may be kept in a cache, with a margin
 _CACHED, _ALIKE = 0.1, 0.95  # shares of results that repeat the one before: not chance, all
 
@@ -48,6 +51,15 @@ def outside(
     return [nth for nth in known if not begun <= history.at(nth) <= ended]
 
 
+class JudgedQuery(NamedTuple):
+    """A query, the positions of its judged answers, and of those that show what is usual."""
+
+    query: str
+    history: QueryHistory
+    known: Sequence[int]
+    usual: Sequence[int]
+
+
 class LossProof(NamedTuple):
     """A query whose latest answers are worse than its earlier ones."""
 
@@ -57,7 +69,7 @@ class LossProof(NamedTuple):
     log_odds: float
     since: int  # the first of these answers, µs
     until: int  # the last of them
-    rounds: frozenset[int]
+    rounds: Mapping[int, int]  # the first of them in each round, µs, by slot
     text: str  # "2 sources, usually 5"
 
 
@@ -97,11 +109,11 @@ class ResultCache(Enum):
     UNKNOWN = "unknown"  # all are alike, with or without a cache
 
     @classmethod
-    def of_histories(cls, histories: Iterable[QueryHistory]) -> "ResultCache":
-        """Judge the results with sources of all queries of a target."""
+    def of_results(cls, queries: Iterable[Iterable[tuple[Any, ...]]]) -> "ResultCache":
+        """Judge the results with sources: number, best score and newest date, by query."""
         repeated = of = 0
-        for history in histories:
-            found = [row for row in history.rows(range(3)) if row[0] > 0]
+        for results in queries:
+            found = [one for one in results if one[0] > 0]
             repeated += sum(before == one for before, one in pairwise(found))
             of += len(found)
         if repeated > _ALIKE * of:
@@ -115,8 +127,10 @@ def weighed(
     """Proofs of vanished sources with their evidence.
 
     The first empty result is as likely as among the query's earlier answers, and not less likely
-    than at the typical query of the target. Each further one is as likely as one empty result
-    followed another so far. If results may come from a cache, those of an hour are one.
+    than at the typical query of the target. One of each further round is as likely as one empty
+    result followed another so far; an extra one of the same round proves a third of that. If
+    results may come from a cache, those of an hour are one, after the first round: its result may
+    not be the one that is kept.
     """
     typical = median([one.rate for one in before.values()] or [1.0])
     squares = sum(one.squares for one in before.values())
@@ -127,12 +141,57 @@ def weighed(
         rate, share = max(before[proof.query].rate, typical), proof.hits / proof.of
         if share <= rate:
             return 0.0
-        further = (proof.hits - 1) * -log(max(again, rate))
+        rounds = len(proof.rounds)
+        further = (rounds - 1) * -log(max(again, rate))
+        further += (proof.hits - rounds) * -log(max(again, rate, _SOON))
         if cache is not ResultCache.NO:
-            further = min(further, (proof.until - proof.since) // KEPT_US * -log(rate))
+            second = sorted(proof.rounds.values())[min(rounds, 2) - 1]
+            further = min(further, (proof.until - second) // KEPT_US * -log(rate))
         return (-log(rate) + further) * divergence(share, rate) / (share * -log(rate))
 
     return [proof._replace(log_odds=log_odds(proof)) for proof in proofs]
+
+
+class RetrievedAnswer(NamedTuple):
+    """What one answer retrieved. `extra`: it was sent on suspicion, between the rounds."""
+
+    sources: int
+    best_score: float | None
+    newest_at: datetime | None
+    extra: bool
+
+
+def query_to_confirm(
+    latest: Mapping[str, Sequence[RetrievedAnswer]], *, answers: int, rounds: int, most: int
+) -> str | None:
+    """The query that is to be asked again soon, because its latest answer has no sources.
+
+    `latest`: up to `LOOKED_AT` good answers to each query without sources in this round, oldest
+    first. `answers`: so many earlier ones must be known. Only while the loss is not older than
+    `rounds` rounds, with at most `most` extra probes in each. None if it affects several queries:
+    two rounds prove that by themselves. None if results may come from a cache: an answer in the
+    same hour proves nothing.
+    """
+    suspects = [query for query, of in latest.items() if _unusual(of, answers, rounds, most)]
+    return suspects[0] if len(suspects) == 1 else None
+
+
+def _unusual(latest: Sequence[RetrievedAnswer], answers: int, rounds: int, most: int) -> bool:
+    without = list(takewhile(lambda one: not one.sources, reversed(latest)))
+    extra = len(list(takewhile(lambda one: one.extra, without)))
+    earlier = latest[: len(latest) - len(without)]
+    return (
+        1 <= sum(not one.extra for one in without) <= rounds
+        and extra < most
+        and len(earlier) >= answers
+        and sum(not one.sources for one in earlier) <= _UNUSUAL
+        and ResultCache.of_results([[one[:3] for one in earlier]]) is ResultCache.NO
+    )
+
+
+def first_of_rounds(history: QueryHistory, positions: Sequence[int]) -> Sequence[int]:
+    """The positions without the extra answers of each round."""
+    return [next(same) for _, same in groupby(positions, key=history.slot)]
 
 
 def without_repetition(losses: Sequence[ProvenLoss]) -> list[ProvenLoss]:

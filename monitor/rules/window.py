@@ -4,6 +4,7 @@ from array import array
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
@@ -152,14 +153,17 @@ class Window:
         """Append a sample and forget what has become too old; True if it closed a round.
 
         A round is closed by the sample that completes it, or by the first sample of the next round.
+        An extra sample counts for the round before it, but it is not one of its measurements.
         """
+        if sample.extra and len(self.rounds):
+            sample = replace(sample, round=self.rounds[-1].slot)
         good = sample.outcome.good
         number = self.log.append(sample)
         if good is not None:
             self._learn_pace(sample)
             self._tried.append(number)
             del self._tried[:-TRIED]
-        closed = self._place(number)
+        closed = not sample.extra and self._place(number)
         self._count(number, 1)
         if good:
             self._identify(sample.identity, number)
@@ -172,6 +176,8 @@ class Window:
         number = self.log.find(sample)
         if number is None:
             return False
+        if sample.extra:
+            sample = replace(sample, round=self.log.sample(number).round)
         self._count(number, -1)
         done = self.log.reprice(number, sample)
         self._count(number, 1)

@@ -150,8 +150,7 @@ _SAMPLE = (
     observations.c.error,
     observations.c.check_passed,
     observations.c.check_failed,
-    observations.c.cost_source,
-    *(observations.c[name] for name in _AS_STORED),
+    *(observations.c[name] for name in (*_AS_STORED, "cost_source", "origin")),
 )
 
 
@@ -397,4 +396,5 @@ def sample_of(row: RowMapping | Mapping[Any, Any]) -> Sample:
         check_failed=row["check_failed"],
         **{name: row[name] for name in _AS_STORED},
         cost_source=CostSource(row["cost_source"]) if row["cost_source"] else None,
+        extra=row["origin"] == "burst",
     )

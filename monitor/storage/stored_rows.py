@@ -1,15 +1,27 @@
-"""What any worker has stored or derived again since: samples, and the cost of probes."""
+"""What any worker has stored or derived again since: samples, what the latest retrieved, costs."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, TIMESTAMP, ColumnElement, Uuid, all_, cast, func, literal, select
+from sqlalchemy import (
+    ARRAY,
+    TIMESTAMP,
+    ColumnElement,
+    Uuid,
+    all_,
+    cast,
+    func,
+    literal,
+    select,
+    text,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.domain import Sample
+from monitor.domain import Outcome, Sample
+from monitor.rules.source_losses import LOOKED_AT, RetrievedAnswer
 from monitor.storage.observations import PARTITIONS_AHEAD, judged, sample_of
 from monitor.storage.tables import observations
 
@@ -79,6 +91,45 @@ def derived_after(after: datetime, known: Collection[datetime]) -> Sequence[Colu
     derived_at = observations.c.derived_at
     times = cast(list(known), ARRAY(TIMESTAMP(timezone=True)))
     return (derived_at > func.least(after, func.now()) - COMMITTED, derived_at != all_(times))
+
+
+async def latest_retrieved(
+    connection: AsyncConnection, target: str, queries: Sequence[str]
+) -> Mapping[str, Sequence[RetrievedAnswer]]:
+    """The latest good answers of the last day to each query, oldest first.
+
+    Queries whose answers have no sources at all are left out.
+    """
+    values = {
+        "target": target,
+        "queries": list(queries),
+        "good": [outcome.value for outcome in Outcome if outcome.good],
+        "ahead": PARTITIONS_AHEAD,
+        "most": LOOKED_AT,
+    }
+    found: dict[str, list[RetrievedAnswer]] = {}
+    for query, *retrieved in await connection.execute(_LATEST_RETRIEVED, values):
+        found.setdefault(query, []).append(RetrievedAnswer(*retrieved))
+    return found
+
+
+_LATEST_RETRIEVED = text("""
+    WITH latest AS (
+        SELECT asked.query, answer.*
+        FROM unnest(CAST(:queries AS text[])) AS asked (query) CROSS JOIN LATERAL (
+            SELECT coalesce(source_count, 0) AS sources, source_best_score, source_newest_at,
+                origin = 'burst' AS extra, started_at, id
+            FROM observations
+            WHERE target = :target AND query = asked.query AND outcome = ANY(:good)
+                AND origin <> 'manual' AND slot > now() - interval '25 hours'
+                AND started_at > now() - interval '1 day' AND started_at <= now() + :ahead
+            ORDER BY started_at DESC, id DESC LIMIT :most
+        ) AS answer
+    )
+    SELECT query, sources, source_best_score, source_newest_at, extra FROM latest
+    WHERE query IN (SELECT query FROM latest WHERE sources > 0)
+    ORDER BY query, started_at, id
+""")
 
 
 class StoredCost(NamedTuple):

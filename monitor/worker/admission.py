@@ -71,7 +71,7 @@ async def admit(
     """
     targets = {target.name: target for target, _ in due}
     wanted = [RoundSlot(target.name, slot) for target, slot in due]
-    paused = {name for name, target in targets.items() if _backing_off(context, target)}
+    paused = {name for name, target in targets.items() if backing_off(context, target)}
     try:
         with short_waits():
             async with context.database.begin(deadline_s=BEFORE_S) as connection:
@@ -111,7 +111,7 @@ async def admit(
     ]
 
 
-def _backing_off(context: WorkerContext, target: Target) -> bool:
+def backing_off(context: WorkerContext, target: Target) -> bool:
     """Whether an HTTP 429 asked us to wait. An end later than the longest wait is a clock error."""
     until = context.state.backoff_until.get(target.name)
     return until is not None and timedelta(0) < until - context.now() <= LONGEST_BACK_OFF

@@ -46,7 +46,13 @@ from monitor.probing.probe_ids import new_probe_id
 from monitor.redaction import redact
 from monitor.storage.leases import RoundEnd
 from monitor.worker import probe_throttling
-from monitor.worker.admission import AdmittedRound, admit, before_probe, budget_used_up
+from monitor.worker.admission import (
+    AdmittedRound,
+    admit,
+    backing_off,
+    before_probe,
+    budget_used_up,
+)
 from monitor.worker.context import WorkerContext
 from monitor.worker.identity_memory import counters_of
 from monitor.worker.outage import keep
@@ -293,7 +299,7 @@ def answer_of(query: Query, reply: Reply, secrets: Sequence[str]) -> AnswerText:
 async def probe_again(context: WorkerContext, target: Target, query: Query) -> bool:
     """One further probe on suspicion; False if no more may be sent."""
     spent_up, known = await before_probe(context, target)
-    if spent_up or context.state.leaving.is_set():
+    if spent_up or backing_off(context, target) or context.state.leaving.is_set():
         return False
     with gc_paused():
         made = await probe(context, target, query, slot=context.now(), origin="burst", known=known)

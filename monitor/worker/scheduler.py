@@ -339,7 +339,7 @@ class Worker:
         if seen:
             await self._evaluate(target)
             round_log.log_round(self.context, target, slot, seen)
-            self._look_closer(target)
+            self._look_closer(target, seen)
         self._beat([RoundSlot(target.name, slot)])
 
     def _beat(self, rounds: Sequence[RoundSlot]) -> None:
@@ -353,7 +353,7 @@ class Worker:
         self._following.add(task)
         task.add_done_callback(self._following.discard)
 
-    def _look_closer(self, target: Target) -> None:
+    def _look_closer(self, target: Target, seen: Sequence[Observation]) -> None:
         """Start a burst if something is suspected, one at a time for each target.
 
         A target that was changed or removed during its round is not probed again.
@@ -361,7 +361,7 @@ class Worker:
         if self.context.settings.targets.get(target.name) != target:
             return
         if target.name not in self._bursts:
-            task = asyncio.create_task(self._burst(target))
+            task = asyncio.create_task(self._burst(target, seen))
             self._bursts[target.name] = task
             task.add_done_callback(partial(self._burst_ended, target.name))
 
@@ -369,14 +369,15 @@ class Worker:
         if self._bursts.get(name) is task:  # not the next one, after a reload
             del self._bursts[name]
 
-    async def _burst(self, target: Target) -> None:
+    async def _burst(self, target: Target, seen: Sequence[Observation]) -> None:
         async def ask(query: Query) -> bool:
             more = await probe_round.probe_again(self.context, target, query)
             await self._evaluate(target)
             return more
 
         try:
-            await burst.burst(self.context.database, target, ask)
+            rules = self.context.settings.rules
+            await burst.burst(self.context.database, target, ask, rules=rules, seen=seen)
         except Exception:
             log.exception("burst failed", extra={"target": target.name})
 

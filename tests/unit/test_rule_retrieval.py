@@ -9,6 +9,7 @@ import pytest
 
 from monitor.domain import Sample, Verdict, VerdictState
 from monitor.rules import RetrievalRule
+from monitor.rules.source_losses import RetrievedAnswer, query_to_confirm
 from tests.case_tables import each
 from tests.probe_notation import EVERY, NOON, after, incident, sample, window
 
@@ -26,20 +27,26 @@ def retrieved(
 ) -> Iterator[Sample]:
     """Rounds of queries by their number of sources; `n` lists none (NULL), `x` failed.
 
+    After a comma, extra answers of `q0`, a minute apart: `055,00|`.
+
     Scores vary a little, unless the answers are all the `same`.
     """
     number = 1000 * start
     for order, requested in enumerate(marks.strip("|").split("|")):
         slot = NOON + (start + order) * EVERY
-        for query, mark in enumerate(requested):
+        of_round, _, extra = requested.partition(",")
+        for nth, mark in enumerate(of_round + extra):
             number += 1
             count = int(mark) if mark.isdigit() else None
+            later = nth - len(of_round) + 1  # minutes after the round, if it is extra
+            at = slot + timedelta(seconds=2 * nth + 1 if later < 1 else 60 * later)
             yield replace(
                 sample("x" if mark == "x" else "."),
                 id=UUID(int=number),
-                at=slot + timedelta(seconds=2 * query + 1),
-                round=slot,
-                query=f"q{query}",
+                at=at,
+                round=slot if later < 1 else at,
+                query=f"q{nth}" if later < 1 else "q0",
+                extra=later >= 1,
                 source_count=count,
                 source_best_score=score + (not same) * number % 7 / 1000 if count else None,
                 source_newest_at=newest if count else None,
@@ -60,6 +67,18 @@ def judged(*parts: Iterator[Sample], queries: int = 3) -> Verdict:
     ("555|" * 73, "055|055", OK),  # one query alone
     ("555|" * 73, "055|055|055", BREACH),  # three rounds
     ("555|" * 24, "055|055|055", OK),  # with less than six hours of history
+    ("555|" * 73, "055,000", OK),  # one round, however often it is confirmed
+    ("555|" * 73, "055,000|055", BREACH),  # one query alone, confirmed
+    ("555|" * 73, "055,00|055", OK),
+    ("555|" * 73, "055,00|055,0", BREACH),
+    ("555|" * 73, "055,000|555|055", OK),  # a fault of three minutes
+    ("555|" * 73, "055,005|055", OK),
+    ("555|" * 40 + "055,5|" + "555|" * 33, "055,000|055", OK),  # empty results happen
+    ("555|" * 40 + "055,5|" + "555|" * 200, "055,000|055,000", BREACH),
+    ("555|" * 40 + "055,005|" + "555|" * 200, "055,000|055,000", BREACH),  # a fault counts once
+    ("555|" * 24, "055,000|055,000", OK),  # with less than six hours of history
+    ("5|" * 73, "0,000|0", BREACH),
+    ("5|" * 73, "0,00|0", OK),
     ("5|" * 73, "0|0", OK),  # the only query
     ("5|" * 73, "0|0|0", BREACH),
     ("55|" * 24, "00|00", BREACH),
@@ -114,7 +133,9 @@ def test_sources_that_become_worse_or_older(changes: dict[str, float], state: Ve
     ("666|" * 200, "333|" * 12, BREACH),
     ("666|" * 24, "000|000", BREACH),
     ("666|" * 99, "066|" * 13, OK),  # an empty result that is kept for an hour
-    ("666|" * 99, "066|" * 14, BREACH),  # for longer than that
+    ("666|" * 99, "066|" * 14, OK),  # the first one is not kept
+    ("666|" * 99, "066|" * 15, BREACH),  # for longer than that
+    ("666|" * 99, "066,000|066,000|" * 6, OK),  # answers of the same hour prove nothing more
     ("666|" * 99 + "066|" * 13 + "666|" * 99, "066|" * 13, OK),
     ("666|" * 99, "006|006", BREACH),
 ])  # fmt: skip
@@ -123,6 +144,56 @@ def test_answers_that_repeat_the_one_before_prove_less(
 ) -> None:
     later = retrieved(then, start=usual.count("|"), same=True)
     assert judged(retrieved(usual, same=True), later).state is state
+
+
+def answers(marks: str) -> list[RetrievedAnswer]:
+    """Answers by their number of sources; lower-case letters are extra ones: `o` none, `v` five."""
+    return [
+        RetrievedAnswer(
+            count := 5 if mark == "v" else int(mark.replace("o", "0")),
+            0.7 + nth / 1000 if count else None,
+            DATED if count else None,
+            extra=mark in "ov",
+        )
+        for nth, mark in enumerate(marks)
+    ]
+
+
+@each(("latest", "confirmed"), [
+    ("5" * 12 + "0", True),
+    ("5" * 11 + "0", False),  # too little is known
+    ("5" * 12, False),
+    ("5" * 12 + "00", True),  # in the next round
+    ("5" * 12 + "000", False),  # later it is reported without
+    ("5" * 12 + "0o", True),
+    ("5" * 12 + "0ooo", False),  # enough
+    ("5" * 12 + "0ooo0", True),
+    ("5" * 12 + "0ooo0ooo", False),
+    ("5" * 12 + "0ov", False),  # they are back
+    ("5" * 12 + "0v0", True),  # one other empty result
+    ("5" * 6 + "0v" + "5" * 6 + "0v0", False),  # it happens
+    ("50" * 24, False),  # half of the time
+    ("0" * 24, False),  # never had any
+    ("5" * 12 + "o", False),  # an extra one of another suspicion
+    ("5" * 12 + "o0", True),
+])  # fmt: skip
+def test_an_unusual_answer_without_sources_is_confirmed(latest: str, confirmed: bool) -> None:
+    limits = {"answers": 12, "rounds": 2, "most": 3}
+    found = query_to_confirm({"q0": answers(latest)}, **limits)
+    assert (found == "q0") is confirmed
+    never = {"q1": answers("0" * 20), "q2": answers("50" * 24)}
+    assert query_to_confirm({"q0": answers(latest), **never}, **limits) == found
+    # Two rounds prove the loss of several queries.
+    several = {"q0": answers(latest), "q3": answers("5" * 20 + "0")}
+    assert query_to_confirm(several, **limits) == ("q3" if not confirmed else None)
+    assert query_to_confirm({"q0": answers(latest)}, **limits | {"most": 0}) is None
+
+
+def test_results_from_a_cache_are_not_confirmed() -> None:
+    usual = [one._replace(best_score=0.7) for one in answers("5" * 20)]
+    limits = {"answers": 12, "rounds": 2, "most": 3}
+    assert query_to_confirm({"q0": [*usual, *answers("0")]}, **limits) is None
+    assert query_to_confirm({"q0": [*answers("5" * 20), *answers("0")]}, **limits) == "q0"
 
 
 def test_a_result_of_an_exception_that_is_kept_for_an_hour_is_one_answer() -> None:
@@ -215,6 +286,7 @@ def test_after_its_end_what_it_saw_does_not_open_it_again_and_counts_as_unusual(
 
 @pytest.mark.parametrize("limits", [
     {"rounds": 1}, {"good": 1}, {"answers": 3}, {"share": 1.0}, {"evidence": 0.0},
+    {"confirmations": 6},
 ])  # fmt: skip
 def test_limits_that_one_sample_could_reach_are_refused(limits: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="write"):

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.domain import CostSource, Identity, Outcome, Sample, Subject
-from monitor.rules import RULES, SAMPLES, SPAN, Window
+from monitor.domain import CostSource, Identity, Outcome, Sample, Subject, VerdictState
+from monitor.rules import RULES, SAMPLES, SPAN, TtftRule, Window
 from monitor.rules.packed_samples import SampleLog
 from monitor.rules.window import KNOWN, ROUNDS, RUN_IN
 from tests.probe_notation import EVERY, NOON, after, incident, marked, sample, window
@@ -111,6 +111,52 @@ def test_a_late_round_takes_its_place_in_time() -> None:
     assert [each.slot for each in seen.rounds] == [first.round, second.round, third.round]
 
 
+def test_an_extra_probe_counts_for_the_round_before_it_but_is_none_of_its_measurements() -> None:
+    first, *rest = marked("...|...")
+    extra = sample(id=UUID(int=9), at=rest[2].at - timedelta(minutes=2), query="q0", extra=True)
+    extra = replace(extra, round=extra.at)
+    seen = Window("rag", every=EVERY, queries=3)
+    assert not any(seen.add(each) for each in (first, rest[0]))
+    assert seen.add(rest[1])
+    assert not seen.add(extra), "no round is closed by it"
+    assert [len(each.samples) for each in seen.rounds] == [3]
+    assert (seen.samples[3].round, seen.samples[3].extra) == (first.round, True)
+    for each in rest[2:]:
+        seen.add(each)
+    assert [len(each.samples) for each in seen.rounds] == [3, 3]
+    assert seen.pace == EVERY
+    assert len(seen.known) == 7, "it is an answer like others"
+    assert seen.reprice(replace(extra, cost_usd=Decimal("0.5")))
+    assert seen.samples[3].cost_usd == Decimal("0.5")
+
+
+def test_extra_probes_of_one_query_disturb_no_other_rule() -> None:
+    """Each of two rounds is followed by three extra probes of its slow query, which fails."""
+    found: list[Sample] = []
+    latencies = {"q0": 519.0, "q1": 1301.0, "q2": 1182.0}
+    for order in range(82):
+        slot, late = NOON + order * EVERY, order >= 80
+        for nth, query in enumerate(("q0", "q1", "q2", *["q1"] * 3 * late)):
+            at = slot + timedelta(seconds=2 * nth + 1 if nth < 3 else 60 * (nth - 2))
+            lost = late and query == "q1"
+            found.append(
+                sample(
+                    id=UUID(int=100 * order + nth), at=at, round=at if nth > 2 else slot,
+                    query=query, extra=nth > 2, ttft_ms=latencies[query],
+                    check_passed=not lost, check_failed="no sources" if lost else None,
+                    source_count=0 if lost else 5, prompt_tokens=300 if lost else 900,
+                    cost_source=CostSource.REPORTED,
+                )
+            )  # fmt: skip
+    rules = [*OF_TARGETS, TtftRule(mode="consecutive")]
+    states = [
+        [rule.judge(seen, None, after(seen)).state for rule in rules if rule.name != "retrieval"]
+        for seen in (window(iter(found)), window(each for each in found if not each.extra))
+    ]
+    assert states[0] == states[1]
+    assert VerdictState.BREACH not in states[0]
+
+
 def random_history(seed: int) -> list[Sample]:
     """Two days of rounds at an interval of minutes to hours, with gaps and bad stretches."""
     random = Random(seed)
@@ -134,6 +180,14 @@ def random_history(seed: int) -> list[Sample]:
                         recorded_at=at + timedelta(seconds=random.random()),
                     )
                 )
+        for nth in range(random.choice([0] * 20 + [3])):  # extra probes
+            at = slot + every * (nth + 1) / 5
+            found.append(
+                sample(
+                    random.choice(marks), id=UUID(int=random.getrandbits(128)), at=at, round=at,
+                    query="q0", extra=True,
+                )
+            )  # fmt: skip
         gap = random.randrange(2, 9) if random.random() < 0.01 else 1
         slot += every * gap * (1 if random.random() > 0.03 else 3)
     timed = (
@@ -159,7 +213,8 @@ def of_day(samples: list[Sample], now: datetime, *, queries: int, every: timedel
 @pytest.mark.parametrize("seed", range(8))
 def test_a_window_that_grew_for_days_judges_as_one_that_was_just_read(seed: int) -> None:
     samples = random_history(seed)
-    every = min(b.round - a.round for a, b in pairwise(samples) if b.round > a.round)
+    slots = [each.round for each in samples if not each.extra]
+    every = min(b - a for a, b in pairwise(slots) if b > a)
     queries = len({each.query for each in samples})
     grown = Window("rag", every=every, queries=queries, deadline=timedelta(minutes=1))
     grown.log.first = 65_300 * (seed % 2)  # 16 bits of each number are kept
@@ -183,7 +238,7 @@ def test_every_field_of_a_sample_is_packed() -> None:
     known = {"id", "at", "round", "query", "outcome", "ttft_ms", "identity", "model", "cost_usd",
              "why", "change_detected", "change_since", "error", "cost_low_usd", "cost_high_usd",
              "recorded_at", "confidence", "degraded", "compared", "check_passed",
-             "check_failed"}  # fmt: skip
+             "check_failed", "extra"}  # fmt: skip
     by_query = {"source_count", "source_best_score", "source_newest_at", "prompt_tokens",
                 "answer_tokens", "cached_tokens", "cost_source"}  # fmt: skip
     assert {field.name for field in fields(Sample)} == known | by_query | {"tpot_ms"}

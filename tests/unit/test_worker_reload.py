@@ -35,7 +35,7 @@ MOVED = replace(RAG, url="http://new")
 
 def context(*targets: Target, **channels: Any) -> Any:
     settings = SimpleNamespace(
-        targets={target.name: target for target in targets}, health={}, config_hash="x"
+        targets={target.name: target for target in targets}, health={}, config_hash="x", rules={}
     )
     return SimpleNamespace(
         settings=settings, channels=channels, state=WorkerState(), database=None, worker="w1",
@@ -62,18 +62,18 @@ async def worker(monkeypatch: pytest.MonkeyPatch, before: Any, after: Any) -> Wo
 async def test_a_reload_ends_the_burst_of_a_target_that_changed(
     monkeypatch: pytest.MonkeyPatch, after: tuple[Target, ...], goes_on: bool
 ) -> None:
-    async def endless(*_: Any) -> None:
+    async def endless(*_: Any, **__: Any) -> None:
         await asyncio.Event().wait()
 
     monkeypatch.setattr(burst, "burst", endless)
     one = await worker(monkeypatch, context(RAG), context(*after))
-    one._look_closer(RAG)
+    one._look_closer(RAG, ())
     running = one._bursts["rag"]
     await asyncio.sleep(0)
     await one._reload()
     await asyncio.wait([running], timeout=0 if goes_on else 60)
     assert running.cancelled() is not goes_on
-    one._look_closer(RAG)  # its round ends after the reload
+    one._look_closer(RAG, ())  # its round ends after the reload
     assert ("rag" in one._bursts) is goes_on
     running.cancel()
     await asyncio.wait([running])
