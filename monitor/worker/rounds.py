@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from monitor.domain import Target
@@ -29,6 +29,8 @@ STILL_ASKING = "the previous round took too long"
 OVERLOADED = "the worker was at its limit of concurrent rounds"
 REMOVED = "its target was removed from the configuration"
 IDLE_S = 1.0  # between two ticks while nothing is due
+# Longer than a claimed round waits, also after a clock step that is too small to be noticed.
+LONGEST_WAIT = timedelta(seconds=4)
 MOST_MISSED = 10_000  # missed rounds that wait to be recorded
 
 
@@ -104,9 +106,10 @@ class RoundQueue:
 
     async def tick(self) -> None:
         """Claim the rounds that are due, as many as there is capacity for, and let them begin."""
-        context = self.context()
-        due = [*self._due, *self.schedule.due(context.now())]
-        chosen = self._chosen(context, sorted(due, key=lambda one: one.begins_at))
+        context, loop = self.context(), asyncio.get_running_loop()
+        now, now_s = context.now(), loop.time()
+        due = [*self._due, *self.schedule.due(now)]
+        chosen = self._chosen(context, sorted(due, key=lambda one: one.begins_at), now)
         if chosen:
             targets = context.settings.targets
             rounds = [(targets[one.of.target], one.of.slot) for one in chosen]
@@ -119,9 +122,10 @@ class RoundQueue:
                 self._unsure &= {one.of for one in self._due}
                 self._unsure |= {one.of for one in chosen}
             else:
-                begins_at = {one.of: one.begins_at for one in chosen}
+                # Not by the wall clock, which may have stepped meanwhile.
+                begins_s = {one.of: now_s + (one.begins_at - now).total_seconds() for one in chosen}
                 for one in admitted:
-                    self._wait(one, begins_at[one.key] - context.now())
+                    self._wait(one, begins_s[one.key])
                 ours = {one.key for one in admitted}
                 others = [one.of for one in chosen if not one.late and one.of not in ours]
                 if others:
@@ -129,16 +133,16 @@ class RoundQueue:
         await self.record_missed()
 
     def _chosen(
-        self, context: WorkerContext, due: Iterable[ScheduledRound]
+        self, context: WorkerContext, due: Iterable[ScheduledRound], now: datetime
     ) -> Sequence[ScheduledRound]:
         """The rounds to claim now. The others stay due, or their slots have passed."""
-        now, targets = context.now(), context.settings.targets
+        targets = context.settings.targets
         free = context.settings.file.probes.max_concurrent - len(self.running) - len(self._waiting)
         chosen: dict[str, ScheduledRound] = {}
         self._due, delayed = [], set()
         for one in due:
             name, target = one.of.target, targets.get(one.of.target)
-            if target is None:
+            if target is None or one.begins_at - now > LONGEST_WAIT:  # due before the clock stepped
                 continue
             regular = one.of.slot + phase(target)
             if name in self.running or name in self._waiting or name in chosen:
@@ -168,12 +172,13 @@ class RoundQueue:
         if not one.late:
             self._passed.setdefault(one.of.target, []).append(RoundEnd(*one.of, STILL_ASKING))
 
-    def _wait(self, admitted: AdmittedRound, wait: timedelta) -> None:
-        if wait <= timedelta(0) or self.context().state.leaving.is_set():
+    def _wait(self, admitted: AdmittedRound, begins_s: float) -> None:
+        """Let a round begin; `begins_s`: when, by the clock of the event loop."""
+        loop = asyncio.get_running_loop()
+        if begins_s <= loop.time() or self.context().state.leaving.is_set():
             self._begin(admitted)
             return
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(wait.total_seconds(), self._begin, admitted)
+        timer = loop.call_at(begins_s, self._begin, admitted)
         self._waiting[admitted.target.name] = (admitted, timer)
 
     def _begin(self, admitted: AdmittedRound) -> None:

@@ -3,9 +3,10 @@
 import asyncio
 import io
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -13,9 +14,11 @@ from sqlalchemy import text
 
 from monitor.domain import Target
 from monitor.notifications import ConsoleNotifier
-from monitor.storage import Database, engine, leases, running_timeout
+from monitor.storage import Database, DatabaseBusy, engine, leases, running_timeout
 from monitor.storage.leases import RoundSlot
 from monitor.worker import admission, probe_round
+from monitor.worker.admission import AdmittedRound
+from monitor.worker.context import WorkerContext
 from monitor.worker.round_schedule import phase
 from monitor.worker.rounds import RoundQueue
 from monitor.worker.scheduler import Worker
@@ -180,6 +183,71 @@ async def test_without_capacity_a_round_waits_and_is_missed_when_the_next_is_due
         await rounds_of(database, tmp_path, service.url, full, **limit)
         assert service.asked == 2
     assert rows(database_url, KNOWN) == [(before, "w9", None), (slots[0], "w1", None)]
+
+
+class SteppingClock:
+    """The clock of the worker, which is set back when it claims rounds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, by: timedelta, then: Exception | None):
+        self.ahead, self._by, self._then = timedelta(0), by, then
+        self._admit = admission.admit
+        monkeypatch.setattr(WorkerContext, "now", staticmethod(self.now))
+        monkeypatch.setattr(admission, "admit", self.admit)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+    async def admit(
+        self, context: WorkerContext, due: Sequence[tuple[Target, datetime]], **more: Any
+    ) -> Sequence[AdmittedRound]:
+        if self.ahead:
+            return await self._admit(context, due, **more)
+        self.ahead = -self._by
+        if self._then is not None:
+            raise self._then
+        return await self._admit(context, due, **more)
+
+
+@pytest.mark.parametrize("by", [MINUTE, timedelta(days=1), timedelta(days=730)])
+async def test_a_clock_that_is_set_back_during_a_claim_delays_no_round(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: timedelta
+) -> None:
+    async def stepped(rounds: RoundQueue, target: Target) -> None:
+        clock = SteppingClock(monkeypatch, by, None)
+        begins_at = clock.now() + timedelta(seconds=0.5)
+        rounds.schedule.add(RoundSlot("rag", slot_before(target, -MINUTE)), begins_at=begins_at)
+        await rounds.tick()
+        async with asyncio.timeout(60):
+            while not rounds.running:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        await asyncio.gather(*rounds.running.values())
+
+    async with turning() as service:
+        await rounds_of(database, tmp_path, service.url, stepped)
+        assert service.asked == 2
+
+
+async def test_a_claim_that_waits_when_the_clock_is_set_back_blocks_no_later_round(
+    database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its slot is in the future now, and is not claimed before its time has come."""
+
+    async def stepped(rounds: RoundQueue, target: Target) -> None:
+        clock = SteppingClock(monkeypatch, timedelta(days=1), DatabaseBusy("a lock"))
+        rounds.schedule.add(RoundSlot("rag", slot_before(target, MINUTE)), begins_at=clock.now())
+        await rounds.tick()
+        rounds.schedule.clear()  # as after every step
+        slots.append(slot_before(target, MINUTE) - timedelta(days=1))
+        rounds.schedule.add(RoundSlot("rag", slots[0]), begins_at=clock.now())
+        for _ in range(2):
+            await rounds.tick()
+            await asyncio.gather(*rounds.running.values())
+
+    slots: list[datetime] = []
+    async with turning() as service:
+        await rounds_of(database, tmp_path, service.url, stepped)
+        assert service.asked == 2
+    assert rows(database_url, KNOWN) == [(slots[0], "w1", None)]
 
 
 async def test_a_server_that_answers_nothing_keeps_no_round_from_being_probed(
