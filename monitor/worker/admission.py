@@ -5,6 +5,7 @@ Everything is read and written for a batch of rounds. Source: docs/adr/0022-batc
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -13,6 +14,7 @@ from monitor.domain import Query, Target
 from monitor.identity import IdentityContext
 from monitor.probing.http_message import LONGEST_WAIT_S
 from monitor.storage import (
+    Connection,
     DatabaseBusy,
     DatabaseUnavailable,
     ProcessStopped,
@@ -64,6 +66,7 @@ async def admit(
     `unsure`: the rounds of which an earlier call failed. Of those, a worker that is stopped again
     and again probes without a claim.
 
+    Waits until today's cost of probes is summed, which takes a while only after a start.
     A worker that was stopped within its claim delays those of the others by some seconds. Without
     the database all are probed anyway: their observations wait in the spool, and the first
     row of a slot wins when the database is back. A frozen database delays them by seconds. Raises
@@ -74,19 +77,25 @@ async def admit(
     paused = {name for name, target in targets.items() if backing_off(context, target)}
     try:
         with short_waits():
-            async with context.database.begin(deadline_s=BEFORE_S) as connection:
-                await limit_statements(connection, lock_s=1, statement_s=4, idle_s=3)
-                ours = {"region": context.region, "worker": context.worker}
-                claimed = await leases.claim(connection, wanted, **ours, unsure=unsure)
-                asked = [one for one in wanted if one in claimed and one.target not in paused]
-                queries = await probe_throttling.queries_of_rounds(
-                    connection, context, [(targets[one.target], one.slot) for one in asked]
-                )
-                ends = [RoundEnd(*one, BACKING_OFF) for one in claimed if one.target in paused]
-                ends += [
-                    RoundEnd(*one, probe_throttling.THINNED) for one in asked if not queries[one]
-                ]
-                await leases.finish(connection, ends, **ours)
+            while True:
+                async with context.database.begin(deadline_s=BEFORE_S) as connection:
+                    await limit_statements(connection, lock_s=1, statement_s=4, idle_s=3)
+                    if not await _summed(context, connection):
+                        continue
+                    ours = {"region": context.region, "worker": context.worker}
+                    claimed = await leases.claim(connection, wanted, **ours, unsure=unsure)
+                    asked = [one for one in wanted if one in claimed and one.target not in paused]
+                    queries = await probe_throttling.queries_of_rounds(
+                        connection, context, [(targets[one.target], one.slot) for one in asked]
+                    )
+                    ends = [RoundEnd(*one, BACKING_OFF) for one in claimed if one.target in paused]
+                    ends += [
+                        RoundEnd(*one, probe_throttling.THINNED)
+                        for one in asked
+                        if not queries[one]
+                    ]
+                    await leases.finish(connection, ends, **ours)
+                    break
     except DatabaseUnavailable as unavailable:
         stopped = isinstance(unavailable, ProcessStopped) and set(wanted) <= set(unsure)
         if isinstance(unavailable, DatabaseBusy) and not stopped:
@@ -126,6 +135,8 @@ async def before_probe(
     the target.
     """
     known = await _known(context, [target], within_s=context.batch_s(target.every) / 2)
+    with suppress(DatabaseUnavailable):  # nothing to do, unless the worker began without a database
+        await context.state.spent.complete(context.database, lambda: midnight_of(context.now()))
     return budget_used_up(context), known.get(target.name, IdentityContext())
 
 
@@ -160,6 +171,12 @@ async def _read_known(
         facts = {"targets": sorted(each), "reason": str(unavailable)}
         log.warning("identity history skipped", extra=facts)
         return {}
+
+
+async def _summed(context: WorkerContext, connection: Connection) -> bool:
+    """Whether today's cost of probes is known. After a start, that takes several calls at most."""
+    known = context.state.spent.whole(midnight_of(context.now()))
+    return known or await context.spent_today(connection) is not None
 
 
 def budget_used_up(context: WorkerContext) -> str | None:

@@ -161,8 +161,11 @@ class WorkerContext:
         """When this worker began, corrected by later clock steps."""
         return self.now() - timedelta(seconds=time.monotonic() - self.state.began_s)
 
-    async def spent_today(self, connection: Connection) -> ProbesSpent:
-        """Sum and count of every probe of the UTC day, from all workers: the running sum."""
+    async def spent_today(self, connection: Connection) -> ProbesSpent | None:
+        """Sum and count of every probe of the UTC day, from all workers: the running sum.
+
+        None: the day is not completely summed.
+        """
         return await self.state.spent.read(connection, midnight_of(self.now()))
 
     def watched_since(self, target: str) -> datetime:

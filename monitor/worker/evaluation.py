@@ -316,7 +316,7 @@ async def _verdicts(
 
     async def probe_budget() -> list[Verdict]:
         spent = await (context.spent_today if running else spend_rows.today)(connection)
-        return judged(Subject.PROBES, ALL, _usage(spent, now))
+        return judged(Subject.PROBES, ALL, _usage(spent, now)) if spent else []
 
     async def delivery(channel: str) -> list[Verdict]:
         return judged(Subject.CHANNEL, channel, await outbox.backlog(connection, channel))

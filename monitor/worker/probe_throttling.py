@@ -106,6 +106,8 @@ async def queries_of_rounds(
     if not thinned:
         return chosen
     now, spent = context.now(), await context.spent_today(connection)
+    # Not summed: a day has begun since `SpentToday.complete`, by either clock.
+    left_usd = probes.daily_budget_usd - spent.high_usd if spent else Decimal(0)
     for target, slot in thinned:
         latest = await observations.samples(
             connection, target.name, since=now - RECENT, until=now, most=_LATEST
@@ -114,7 +116,7 @@ async def queries_of_rounds(
             target,
             latest,
             wait_s=allowed_silence(target, rule_of(rules, NoDataRule)),
-            left_usd=max(Decimal(0), probes.daily_budget_usd - spent.high_usd) / len(fallen),
+            left_usd=max(Decimal(0), left_usd) / len(fallen),
             left=_DAY - (now - _EPOCH) % _DAY,
         )
         nth, rest = divmod((slot - _EPOCH) // target.every, at_pace.one_of)

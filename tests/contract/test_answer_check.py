@@ -11,7 +11,7 @@ from monitor.worker.probe_round import CHECK_EXCEEDED
 from tests.contract.cli import call
 from tests.contract.open_context import open_context
 from tests.contract.test_init import served, sse
-from tests.contract.test_probe_budget import nothing
+from tests.contract.test_workers import nothing
 from tests.e2e.worker_process import rows
 from tests.scripted_server import LAST, chunk, head, scripted_server
 

@@ -42,9 +42,8 @@ from tests.contract.open_context import CONFIGURATION, deliver, open_context
 from tests.contract.past_day import day_rows, store
 from tests.contract.provider_api import provider, reply
 from tests.contract.test_polling import KEY, keys
-from tests.contract.test_probe_budget import nothing
 from tests.contract.test_probe_transactions import baseline
-from tests.contract.test_workers import BROKEN, GOOD, Service, turning
+from tests.contract.test_workers import BROKEN, GOOD, Service, nothing, turning
 from tests.distribution import COLUMN, Catalogue, unfiltered
 from tests.e2e.worker_process import rows
 

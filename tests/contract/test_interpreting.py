@@ -17,7 +17,7 @@ from monitor.worker import probe_round
 from monitor.worker.probe_round import EXCEEDED
 from tests.contract.open_context import open_context, settings
 from tests.contract.test_cpu_limit import ENOUGH_S, exploding
-from tests.contract.test_probe_budget import nothing
+from tests.contract.test_workers import nothing
 from tests.e2e.worker_process import rows
 from tests.scripted_server import LAST, chunk, head, scripted_server
 

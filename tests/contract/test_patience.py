@@ -8,7 +8,7 @@ import pytest
 from monitor.storage import Database
 from monitor.worker import admission, evaluation, probe_round
 from tests.contract.open_context import open_context, settings
-from tests.contract.test_probe_budget import nothing
+from tests.contract.test_workers import nothing
 from tests.e2e.worker_process import rows
 from tests.scripted_server import full_reply, scripted_server
 

@@ -11,8 +11,10 @@ from sqlalchemy import text
 from monitor.domain import Cost, CostSource, IdentityJudgement, Observation
 from monitor.storage import Database, observations, rederive
 from monitor.worker import admission, outage, probe_round, spent_today
+from monitor.worker.context import midnight_of
 from tests.contract.open_context import open_context, settings
 from tests.contract.test_outage import Doors
+from tests.contract.test_workers import nothing, turning
 from tests.e2e.worker_process import rows
 from tests.example_data import observation
 
@@ -42,10 +44,6 @@ async def test_a_worker_that_was_just_started_counts_what_others_spent(
         await observations.add(connection, [spending(usd) for usd in spent])
     async with open_context(settings(tmp_path, **LIMITS), database) as context:
         assert (await admission.before_probe(context, context.settings.targets["rag"]))[0] == reason
-
-
-async def nothing() -> None:
-    """What a worker does between two probes."""
 
 
 async def test_when_it_is_used_up_no_probe_goes_out_and_the_round_says_why(
@@ -106,20 +104,71 @@ async def test_a_cost_that_a_receipt_corrects_counts_for_every_worker(
         assert (await admission.before_probe(context, rag))[0] == USED_UP
 
 
-async def test_a_long_day_is_summed_in_several_reads(
-    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(spent_today, "READING_S", -1)  # one statement a read
-    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+async def spread_over_the_day(database: Database, usd: str) -> None:
+    """One probe of that cost in each hour of the UTC day, stored an hour ago."""
+    midnight = midnight_of(datetime.now(UTC))
     async with database.begin() as connection:
         await observations.add(
-            connection, [spending("0.01", at=midnight + timedelta(hours=h)) for h in range(24)]
+            connection, [spending(usd, at=midnight + timedelta(hours=h)) for h in range(24)]
         )
-    async with open_context(settings(tmp_path), database) as context, database.begin() as reading:
         long_ago = text("UPDATE observations SET recorded_at = recorded_at - interval '1 hour'")
-        await reading.execute(long_ago)
-        counts = [(await context.spent_today(reading)).count for _ in range(9)]
-    assert counts == [3, 6, 9, 12, 15, 18, 21, 24, 24]
+        await connection.execute(long_ago)
+
+
+@pytest.fixture
+def short_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One statement a read: the day of a fleet takes several reads."""
+    monkeypatch.setattr(spent_today, "READING_S", -1)
+
+
+@pytest.mark.usefixtures("short_reads")
+async def test_a_long_day_is_summed_in_several_reads(database: Database, tmp_path: Path) -> None:
+    """Until it is complete nobody sees it: an open incident must not end by half a sum."""
+    await spread_over_the_day(database, "0.01")
+    async with open_context(settings(tmp_path), database) as context, database.begin() as reading:
+        spent = [await context.spent_today(reading) for _ in range(26)]
+    assert [one.count if one else None for one in spent] == [None] * 23 + [24, 24, 24]
+
+
+@pytest.mark.usefixtures("short_reads")
+@pytest.mark.parametrize("start", ["round", "burst"])
+async def test_no_probe_is_paid_for_before_a_long_day_is_summed(
+    database: Database, tmp_path: Path, start: str
+) -> None:
+    """A worker that crashes and restarts again and again sends nothing beyond the budget."""
+    await spread_over_the_day(database, "0.021")
+    limits = LIMITS | {"MONITOR_PROBES__MAX_PER_DAY": "1000"}
+    async with turning() as service, open_context(
+        settings(tmp_path, service.url, **limits), database
+    ) as context:  # fmt: skip
+        rag = context.settings.targets["rag"]
+        for nth in range(4):
+            worker = replace(context, state=type(context.state)())
+            if start == "burst":
+                assert not await probe_round.probe_again(worker, rag, rag.queries[0])
+            else:
+                slot = datetime.now(UTC) + timedelta(minutes=nth)
+                assert not await probe_round.run_round(worker, rag, slot, between=nothing)
+        assert service.asked == 0
+
+
+@pytest.mark.usefixtures("short_reads")
+async def test_workers_that_crash_in_turn_spend_one_budget(
+    database: Database, tmp_path: Path
+) -> None:
+    """Each probes one round and is gone. Their probes cost nothing, so their number counts."""
+    await spread_over_the_day(database, "0.01")
+    limits = LIMITS | {"MONITOR_PROBES__MAX_PER_DAY": "31"}
+    async with turning() as service, open_context(
+        settings(tmp_path, service.url, **limits), database
+    ) as context:  # fmt: skip
+        rag, now = context.settings.targets["rag"], datetime.now(UTC)
+        for nth in range(6):
+            state = type(context.state)()
+            worker = replace(context, worker=f"w{nth % 2}", state=state)
+            slot = now + timedelta(minutes=nth)
+            await probe_round.run_round(worker, rag, slot, between=nothing)
+        assert service.asked == 31 - 24
 
 
 async def test_while_the_database_is_away_what_it_said_last_and_what_waits_for_it_count(

@@ -14,8 +14,8 @@ from monitor.identity.fingerprint.tracker import TrackerState
 from monitor.storage import Database, baseline_answers, fingerprints
 from monitor.worker import admission, probe_round
 from tests.contract.open_context import open_context
-from tests.contract.test_probe_budget import nothing
 from tests.contract.test_token_accounting import LLAMA, OURS, settings, stream
+from tests.contract.test_workers import nothing
 from tests.scripted_server import LAST, head, scripted_server
 from tests.toy_tokenizers import prose
 

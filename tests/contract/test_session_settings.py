@@ -14,8 +14,7 @@ from monitor.storage import Database
 from monitor.storage.report_queries import read_only_rows
 from monitor.worker import account_polling, evaluation, probe_round, rollups
 from tests.contract.open_context import deliver, open_context, settings
-from tests.contract.test_probe_budget import nothing
-from tests.contract.test_workers import GOOD, turning
+from tests.contract.test_workers import GOOD, nothing, turning
 from tests.e2e.worker_process import command, rows
 from tests.pooler import pooled
 

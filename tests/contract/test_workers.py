@@ -25,7 +25,6 @@ from monitor.worker import evaluation, probe_round
 from monitor.worker.context import WorkerContext
 from monitor.worker.scheduler import Worker
 from tests.contract.open_context import deliver, open_context, settings
-from tests.contract.test_probe_budget import nothing
 from tests.e2e.worker_process import rows
 from tests.example_data import observation
 from tests.raw_server import serving
@@ -67,6 +66,10 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+async def nothing() -> None:
+    """What a worker does between two probes."""
 
 
 class Service:
