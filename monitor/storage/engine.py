@@ -66,8 +66,10 @@ def short_waits() -> Iterator[None]:
 class DatabaseUnavailable(Exception):
     """The database cannot be used now. The message contains no secret.
 
-    `final`: waiting will not help, because the address itself is wrong.
+    `final`: waiting will not help, because the address itself is wrong. `state`: for messages.
     """
+
+    state = "unavailable"
 
     def __init__(self, reason: str, *, final: bool = False) -> None:
         super().__init__(reason)
@@ -76,6 +78,8 @@ class DatabaseUnavailable(Exception):
 
 class DatabaseBusy(DatabaseUnavailable):
     """The server is well, but a lock or a time limit stopped this transaction: try it again."""
+
+    state = "busy"
 
 
 class ProcessStopped(DatabaseBusy):
@@ -141,8 +145,7 @@ class Database:
             except TimeoutError:
                 if not limit.expired:
                     raise
-                slow = DatabaseUnavailable(f"no answer within {limit_s:g} s")
-                raise self._judged(slow, began, limit) from None
+                raise self._judged(self._too_slow(limit_s, began), began, limit) from None
             except ConnectionUnusable as error:
                 raise self._judged(DatabaseUnavailable(f"{error}"), began, limit) from None
             except DBAPIError as error:
@@ -177,6 +180,15 @@ class Database:
                 raise ProcessStopped(_STOPPED) from None
             self._gave_up_at = time.monotonic()
             raise DatabaseUnavailable(f"no statement was answered for {SEAT_S:g} s") from None
+
+    def _too_slow(self, limit_s: float, began: float) -> DatabaseUnavailable:
+        """Why a transaction exceeded its deadline: the server is silent, or there is much to do.
+
+        Work that can continue without the database does not try again.
+        """
+        answers = self._answered_at > max(began, time.monotonic() - SEAT_S)
+        kind = DatabaseBusy if answers and not _SHORT_WAITS.get() else DatabaseUnavailable
+        return kind(f"{'not finished' if answers else 'no answer'} within {limit_s:g} s")
 
     def _rest(self) -> None:
         if self._resting is not None and time.monotonic() < self._resting[0]:

@@ -174,7 +174,7 @@ async def opened(connection: AsyncConnection) -> Mapping[str, int]:
 #
 # A lease lasts `SPAN`, and a live holder renews it every `RENEWED_EVERY`. Expiry uses the
 # database's clock. The fencing number rises whenever the holder changes. Nobody waits for a locked
-# row: a suspended worker would block all others.
+# row, nor for one that is being inserted: a suspended worker would block all others.
 
 
 SPAN = timedelta(seconds=12)
@@ -197,6 +197,23 @@ async def hold(
     """
     values = {"name": name, "holder": holder, "span": span, "longest": longest or span}
     fence: int | None = await connection.scalar(_HOLD, values)
+    if fence is None and not await connection.scalar(_EXISTS, {"name": name}):
+        fence = await _made(connection, {"name": name, "holder": holder, "span": span})
+    return fence
+
+
+async def _made(connection: AsyncConnection, values: Mapping[str, Any]) -> int | None:
+    """Insert a lease; None if another transaction is doing so, which may last for seconds."""
+    usual = await connection.scalar(_LOCK_TIMEOUT)
+    try:
+        async with connection.begin_nested():
+            await connection.execute(_SET_LOCK_TIMEOUT, {"limit": "1ms"})
+            fence: int | None = await connection.scalar(_MAKE, values)
+            await connection.execute(_SET_LOCK_TIMEOUT, {"limit": usual})
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != "55P03":  # lock not available
+            raise
+        return None
     return fence
 
 
@@ -242,22 +259,22 @@ _FREE = """(
 
 _TYPES = (bindparam("span", type_=INTERVAL), bindparam("longest", type_=INTERVAL))
 _HOLD = text(f"""
-    WITH held AS (
-        UPDATE leases
-        SET holder = :holder, until = clock_timestamp() + :span,
-            fence = fence + CASE WHEN holder = :holder THEN 0 ELSE 1 END
-        WHERE name IN (
-            SELECT name FROM leases WHERE name = :name AND {_FREE} FOR UPDATE SKIP LOCKED
-        )
-        RETURNING fence
-    ), made AS (
-        INSERT INTO leases (name, holder, until, fence)
-        SELECT :name, :holder, clock_timestamp() + :span, 1
-        WHERE NOT EXISTS (SELECT FROM leases WHERE name = :name)
-        ON CONFLICT DO NOTHING RETURNING fence
+    UPDATE leases
+    SET holder = :holder, until = clock_timestamp() + :span,
+        fence = fence + CASE WHEN holder = :holder THEN 0 ELSE 1 END
+    WHERE name IN (
+        SELECT name FROM leases WHERE name = :name AND {_FREE} FOR UPDATE SKIP LOCKED
     )
-    SELECT fence FROM held UNION ALL SELECT fence FROM made
+    RETURNING fence
 """).bindparams(*_TYPES)  # noqa: S608  a condition of ours
+_EXISTS = text("SELECT EXISTS (SELECT FROM leases WHERE name = :name)")
+_MAKE = text("""
+    INSERT INTO leases (name, holder, until, fence)
+    VALUES (:name, :holder, clock_timestamp() + :span, 1)
+    ON CONFLICT DO NOTHING RETURNING fence
+""").bindparams(_TYPES[0])
+_LOCK_TIMEOUT = text("SELECT current_setting('lock_timeout')")
+_SET_LOCK_TIMEOUT = text("SELECT set_config('lock_timeout', :limit, true)")
 _AVAILABLE = text(f"""
     SELECT CASE WHEN name IS NULL THEN 1
         WHEN {_FREE} THEN fence + CASE WHEN holder = :holder THEN 0 ELSE 1 END END

@@ -4,19 +4,19 @@ Each step is one transaction and leaves everything consistent: views read rolled
 and the rest from raw rows. After a kill anywhere, the next step continues.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
 from sqlalchemy import TextClause, text
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.storage import spend_rows
 from monitor.storage.engine import sql_file
-from monitor.storage.report_tables import report_targets
 
 Step = Literal["late hour", "hour", "day"]
 
@@ -42,10 +42,8 @@ async def configure(
     Hours are hours of the zone. If the new zone's hours begin at another minute, those with raw
     rows are computed again, too; older ones stay, and belong to the day in which they began.
     """
-    for notified in targets:
-        new = insert(report_targets).values(asdict(notified))
-        changes = {name: new.excluded[name] for name in asdict(notified) if name != "target"}
-        await connection.execute(new.on_conflict_do_update(index_elements=["target"], set_=changes))
+    given = json.dumps([asdict(one) for one in targets], default=str)
+    await connection.execute(_DESCRIBE, {"targets": given})
     old = await connection.scalar(text("SELECT zone FROM report_state FOR UPDATE"))
     if old == zone:
         return
@@ -94,11 +92,27 @@ async def _compute(
         await connection.execute(statement, values)
 
 
-async def answer_tokens(connection: AsyncConnection, target: str) -> dict[str, int]:
-    """Mean tokens of a complete answer to each query over the last week, as far as rolled up."""
-    means = await connection.execute(_ANSWER_TOKENS, {"target": target})
-    return {row.query: row.tokens for row in means}
+async def answer_tokens(connection: AsyncConnection) -> Mapping[str, Mapping[str, int]]:
+    """By target and query, the mean tokens of a complete answer over the last week, as far as
+    rolled up.
+    """
+    means: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for row in await connection.execute(_ANSWER_TOKENS):
+        means[row.target][row.query] = row.tokens
+    return means
 
+
+_NAMES = [one.name for one in fields(ReportTarget)]
+_VALUES = [name for name in _NAMES if name != "target"]
+_DESCRIBE = text(f"""
+    INSERT INTO report_targets AS known ({", ".join(_NAMES)})
+    SELECT {", ".join(_NAMES)}
+    FROM jsonb_populate_recordset(NULL::report_targets, CAST(:targets AS jsonb))
+    ON CONFLICT (target) DO UPDATE
+    SET {", ".join(f"{name} = excluded.{name}" for name in _VALUES)}
+    WHERE ({", ".join(f"known.{name}" for name in _VALUES)})
+        IS DISTINCT FROM ({", ".join(f"excluded.{name}" for name in _VALUES)})
+""")  # noqa: S608  names of columns only
 
 # Days are sums of hours, so a new zone needs no raw rows.
 _NEW_DAYS = (
@@ -158,11 +172,11 @@ _DAY = (
     text("INSERT INTO models_daily SELECT * FROM report.models_days(:at, CAST(:at AS date) + 1)"),
 )
 _ANSWER_TOKENS = text("""
-    SELECT query, round(sum(answer_tokens)::numeric / sum(counted))::int AS tokens
+    SELECT target, query, round(sum(answer_tokens)::numeric / sum(counted))::int AS tokens
     FROM answers_daily
-    WHERE target = :target AND counted > 0
+    WHERE counted > 0
         AND day >= (SELECT (now() AT TIME ZONE zone)::date - 7 FROM report_state)
-    GROUP BY query
+    GROUP BY target, query
 """)
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from monitor.domain import VerdictState
 from monitor.probing.fetch import fetch
 from monitor.rules import DeliveryBacklog, DeliveryRule, rule_of
-from monitor.storage import DatabaseUnavailable, leases, outbox
+from monitor.storage import DatabaseBusy, DatabaseUnavailable, leases, outbox
 from monitor.storage.leases import RoundSlot
 from monitor.worker.context import WorkerContext
 from monitor.worker.outage import keep
@@ -85,7 +85,7 @@ async def _chain_health(context: WorkerContext, ended: Sequence[RoundSlot]) -> C
             evaluated = await leases.evaluated(connection)
             backlogs = await outbox.backlogs(connection, context.channels)
     except DatabaseUnavailable as unavailable:
-        reason = f"the database is unavailable: {unavailable}"
+        reason = f"the database is {unavailable.state}: {unavailable}"
         return ChainHealth(dict.fromkeys(ended, reason), None)
     return ChainHealth(
         {
@@ -156,11 +156,13 @@ async def update_metrics(context: WorkerContext) -> None:
             spent = await context.spent_today(connection)
             opened = await leases.opened(connection)
             writable = await leases.writable(connection)
-    except DatabaseUnavailable:
-        metrics.database(None)
+    except DatabaseUnavailable as unavailable:
+        if not isinstance(unavailable, DatabaseBusy):
+            metrics.database(None)
         return
     probes = context.settings.file.probes
     metrics.delivery(delivery)
-    metrics.budget(probes.daily_budget_usd - spent.high_usd, probes.max_per_day - spent.count)
+    if spent is not None:
+        metrics.budget(probes.daily_budget_usd - spent.high_usd, probes.max_per_day - spent.count)
     metrics.incidents(opened)
     metrics.database(context.now() if writable and not spool.refused else None)

@@ -12,7 +12,13 @@ from monitor.domain import ALL, Finding, GiveUp, Notice, NoticeStatus, Observati
 from monitor.identity import IdentityLearning
 from monitor.notifications import Channel
 from monitor.redaction import redact
-from monitor.storage import DatabaseUnavailable, observations, probe_rows, short_waits
+from monitor.storage import (
+    DatabaseBusy,
+    DatabaseUnavailable,
+    observations,
+    probe_rows,
+    short_waits,
+)
 from monitor.storage.leases import RoundEnd
 from monitor.worker.context import WorkerContext
 
@@ -175,8 +181,9 @@ async def _unavailable(context: WorkerContext) -> bool:
         async with context.database.begin():  # begun: the server answered
             return context.state.spool.refused > 0
     except DatabaseUnavailable as unavailable:
-        log.warning("database unavailable", extra={"reason": str(unavailable)})
-        return True
+        log.warning(f"database {unavailable.state}", extra={"reason": str(unavailable)})
+        busy = isinstance(unavailable, DatabaseBusy)
+        return not busy or context.state.spool.refused > 0
 
 
 async def _notify(context: WorkerContext, notice: Notice, names: Iterable[str]) -> set[str]:

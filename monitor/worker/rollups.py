@@ -4,9 +4,10 @@ Every step is a transaction of its own under one lease, and each leaves reports 
 may be killed anywhere, and late rows cause their hour and day to be computed again.
 """
 
+import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, timedelta
 
@@ -32,9 +33,10 @@ async def roll_up(context: WorkerContext) -> None:
     zone = daily_spend.zone_of(context.settings)
     try:
         async with _turn(context) as connection:
-            await rollup_rows.configure(
-                connection, zone.key, await _describe_targets(connection, context)
-            )
+            tokens = await rollup_rows.answer_tokens(connection)
+        described = await _described(context, tokens)
+        async with _turn(context) as connection:
+            await rollup_rows.configure(connection, zone.key, described)
         async with _turn(context) as connection:
             late = await rollup_rows.notice_late(connection)
         steps = 0
@@ -66,20 +68,23 @@ async def _steps(context: WorkerContext) -> int:
     return taken
 
 
-async def _describe_targets(
-    connection: Connection, context: WorkerContext
-) -> list[rollup_rows.ReportTarget]:
-    return [
-        await _report_target(connection, context, target)
-        for target in context.settings.targets.values()
-    ]
+async def _described(
+    context: WorkerContext, tokens: Mapping[str, Mapping[str, int]]
+) -> Sequence[rollup_rows.ReportTarget]:
+    """The targets as reports must know them, with queries priced at the length of recent answers.
+
+    Other tasks run meanwhile: there may be thousands.
+    """
+    found = []
+    for target in context.settings.targets.values():
+        found.append(_report_target(context, target, tokens.get(target.name, {})))
+        await asyncio.sleep(0)
+    return found
 
 
-async def _report_target(
-    connection: Connection, context: WorkerContext, target: Target
+def _report_target(
+    context: WorkerContext, target: Target, tokens: Mapping[str, int]
 ) -> rollup_rows.ReportTarget:
-    """A target as reports must know it, with its queries priced at the length of recent answers."""
-    tokens = await rollup_rows.answer_tokens(connection, target.name)
     forecast = projected(target, book=context.book, at=context.now(), answer_tokens=tokens)
     costs = {model: f.query.usd for model, f in forecast.items() if isinstance(f, SpendForecast)}
     expected = next(iter(target.expected_models), None)

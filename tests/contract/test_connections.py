@@ -261,6 +261,27 @@ async def test_a_lock_somebody_holds_is_busy_and_lets_no_one_rest(database_url: 
     await other.close()
 
 
+async def test_too_much_work_for_a_deadline_is_busy_while_the_server_answers(
+    database_url: str,
+) -> None:
+    """What can do without the database does not wait for a slow one, however."""
+    database = Database(database_url, deadline_s=0.5)
+
+    async def work() -> None:
+        async with database.begin() as connection:
+            while True:
+                await connection.execute(ONE)
+
+    with pytest.raises(DatabaseBusy, match=r"not finished within 0\.5 s"):
+        await work()
+    with short_waits(), pytest.raises(DatabaseUnavailable) as slow:
+        await work()
+    assert not isinstance(slow.value, DatabaseBusy)
+    async with database.begin() as connection:
+        assert await connection.scalar(ONE) == 1, "it takes no rest"
+    await database.close()
+
+
 async def test_a_transaction_that_does_nothing_is_ended_and_its_locks_are_free(
     database_url: str,
 ) -> None:

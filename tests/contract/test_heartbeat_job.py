@@ -9,6 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
 from monitor.domain import GiveUp
 from monitor.metrics import Metrics
@@ -141,6 +142,23 @@ async def test_a_database_that_takes_no_writes_is_not_up(
         await asyncio.to_thread(doors.read_only, False)
         await heartbeat.update_metrics(context)
         assert value(metrics, "monitor_database_up") == 1
+
+
+async def test_a_lock_that_is_held_for_a_moment_is_not_an_unavailable_database(
+    database: Database, database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = Database(database_url)
+    async with switch(database, tmp_path) as (context, metrics, _):
+        await heartbeat.update_metrics(context)
+        database.deadline_s = 0.5
+        async with other.begin() as connection:
+            await connection.execute(text("LOCK TABLE outbox"))
+            await heartbeat.update_metrics(context)
+            await beat(context)
+    await other.close()
+    assert value(metrics, "monitor_database_up") == 1
+    withheld = [str(line.__dict__.get("reason")) for line in caplog.records]
+    assert any("the database is busy" in reason for reason in withheld), withheld
 
 
 async def test_our_state_is_read_out_for_the_scraper(database: Database, tmp_path: Path) -> None:

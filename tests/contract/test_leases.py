@@ -97,6 +97,20 @@ async def test_a_row_somebody_has_locked_is_passed_over(database: Database) -> N
     assert await hold(database, "w1") == 1
 
 
+async def test_a_lease_that_another_worker_is_just_making_is_not_waited_for(
+    database: Database,
+) -> None:
+    """At the first start of several workers: the transaction that makes it may last seconds."""
+    async with database.begin() as making:
+        assert await leases.hold(making, "roll_up", holder="w1") == 1
+        async with database.begin() as connection:
+            await connection.execute(text("SET LOCAL lock_timeout = '1ms'"))  # to wait would fail
+            assert await leases.hold(connection, "roll_up", holder="w2") is None
+            assert await leases.hold(connection, "evaluate", holder="w2") == 1
+    assert await hold(database, "w2", "roll_up") is None
+    assert await hold(database, "w1", "roll_up") == 1
+
+
 async def test_the_keeper_renews_what_jobs_took_until_they_no_longer_succeed(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -12,6 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitor.storage import Database, leases, observations, rollup_rows
+from monitor.worker import rollups
+from tests.contract.open_context import open_context
 from tests.contract.past_day import (
     EIGHT,
     TODAY,
@@ -26,6 +29,8 @@ from tests.contract.past_day import (
     sql,
     store,
 )
+from tests.contract.test_incremental_evaluation import fleet
+from tests.contract.test_probe_transactions import counted
 from tests.example_data import HAIKU, LLAMA
 
 EVERYTHING = (
@@ -181,6 +186,23 @@ async def test_a_zone_half_an_hour_off_makes_hours_again(database: Database) -> 
     found = await sql(database, "SELECT day::text, probes FROM report.ttft_daily "
                                 "WHERE probes > 0 ORDER BY day")  # fmt: skip
     assert found == [(f"{at:%Y-%m-%d}", 1), (f"{YESTERDAY:%Y-%m-%d}", 1)]
+
+
+async def test_its_statements_do_not_grow_with_the_targets(
+    database: Database, tmp_path: Path
+) -> None:
+    """Two for each of 5,000 targets exceeded the deadline of a transaction on a busy machine."""
+    counts = []
+    for targets in (1, 40, 40):
+        async with open_context(fleet(tmp_path, targets), database) as context:
+            found = counted(database)
+            await rollups.roll_up(context)
+            counts.append(found["statements"])
+    assert counts[1] <= counts[0], counts
+    every = "SELECT target, every_s, daily_queries, expected_model, fallback_usd > expected_usd"
+    known = await sql(database, f"{every} FROM report_targets ORDER BY target")
+    assert len(known) == 40
+    assert known[0] == ("t0", 600.0, 500, "meta-llama/llama-4-scout", True)
 
 
 async def test_nothing_at_all_is_rolled_up_quietly(database: Database) -> None:
