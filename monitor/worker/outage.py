@@ -180,10 +180,12 @@ async def _unavailable(context: WorkerContext) -> bool:
     try:
         async with context.database.begin():  # begun: the server answered
             return context.state.spool.refused > 0
+    except DatabaseBusy as busy:
+        log.warning("database busy", extra={"reason": str(busy)})
+        return context.state.spool.refused > 0
     except DatabaseUnavailable as unavailable:
-        log.warning(f"database {unavailable.state}", extra={"reason": str(unavailable)})
-        busy = isinstance(unavailable, DatabaseBusy)
-        return not busy or context.state.spool.refused > 0
+        log.warning("database unavailable", extra={"reason": str(unavailable)})
+        return True
 
 
 async def _notify(context: WorkerContext, notice: Notice, names: Iterable[str]) -> set[str]:

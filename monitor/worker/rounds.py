@@ -123,9 +123,10 @@ class RoundQueue:
                 self._unsure |= {one.of for one in chosen}
             else:
                 # Not by the wall clock, which may have stepped meanwhile.
-                begins_s = {one.of: now_s + (one.begins_at - now).total_seconds() for one in chosen}
+                now += timedelta(seconds=loop.time() - now_s)
+                begins_at = {one.of: one.begins_at for one in chosen}
                 for one in admitted:
-                    self._wait(one, begins_s[one.key])
+                    self._wait(one, begins_at[one.key] - now)
                 ours = {one.key for one in admitted}
                 others = [one.of for one in chosen if not one.late and one.of not in ours]
                 if others:
@@ -172,13 +173,12 @@ class RoundQueue:
         if not one.late:
             self._passed.setdefault(one.of.target, []).append(RoundEnd(*one.of, STILL_ASKING))
 
-    def _wait(self, admitted: AdmittedRound, begins_s: float) -> None:
-        """Let a round begin; `begins_s`: when, by the clock of the event loop."""
-        loop = asyncio.get_running_loop()
-        if begins_s <= loop.time() or self.context().state.leaving.is_set():
+    def _wait(self, admitted: AdmittedRound, wait: timedelta) -> None:
+        if wait <= timedelta(0) or self.context().state.leaving.is_set():
             self._begin(admitted)
             return
-        timer = loop.call_at(begins_s, self._begin, admitted)
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(wait.total_seconds(), self._begin, admitted)
         self._waiting[admitted.target.name] = (admitted, timer)
 
     def _begin(self, admitted: AdmittedRound) -> None:

@@ -17,7 +17,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from monitor import identity
 from monitor.domain import Observation, Query, Target
 from monitor.notifications import Channel
-from monitor.storage import DatabaseUnavailable, leases
+from monitor.storage import DatabaseBusy, DatabaseUnavailable, leases
 from monitor.storage.leases import RoundSlot
 from monitor.worker import (
     account_polling,
@@ -316,8 +316,10 @@ class Worker:
         self._flight.add(task)
         try:
             await asyncio.shield(task)
+        except DatabaseBusy as busy:
+            log.warning("database busy", extra={"reason": str(busy)})
         except DatabaseUnavailable as unavailable:
-            log.warning(f"database {unavailable.state}", extra={"reason": str(unavailable)})
+            log.warning("database unavailable", extra={"reason": str(unavailable)})
         except Exception:
             log.exception("job failed")
         else:
