@@ -2,18 +2,20 @@
 
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from pathlib import Path
 
 import hypothesis
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import Engine, create_engine, text
 
 from monitor.embedded_postgres import running
 from monitor.storage import Database
 from monitor.storage.engine import address
 from monitor.storage.schema import migrate
+from tests.ram_disk import database_directory
 
 _numbers = count(1)
 
@@ -22,6 +24,13 @@ _numbers = count(1)
 hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=2_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+# Without byte code each of some hundred processes compiles a thousand modules, for two seconds.
+# Where Python shall leave none beside the sources, keep it in our environment.
+if sys.dont_write_bytecode and sys.prefix != sys.base_prefix:
+    sys.dont_write_bytecode, sys.pycache_prefix = False, str(Path(sys.prefix, "bytecode"))
+    del os.environ["PYTHONDONTWRITEBYTECODE"]
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 
 os.environ.pop("RAG_MONITOR_COMMAND", None)  # hints are the same, however the tests were started
 
@@ -44,40 +53,47 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server_url() -> Iterator[str]:
     """Address of a server whose databases the tests may make and drop."""
     given = os.environ.get("TEST_DATABASE_URL")
     if given:
         yield address(given)
         return
-    home: Path = tmp_path_factory.mktemp("postgres")
-    with running(home) as server:
-        for setting in ("fsync", "full_page_writes"):  # no machine crashes within a test
-            _admin(server.url, f"ALTER SYSTEM SET {setting} = off")
-        _admin(server.url, "SELECT pg_reload_conf()")
+    with database_directory() as home, running(home) as server:
         yield server.url
 
 
 @pytest.fixture(scope="session")
-def template(server_url: str) -> Iterator[str]:
+def admin(server_url: str) -> Iterator[Engine]:
+    """Connections to the server that create and drop databases."""
+    engine = create_engine(server_url, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
+    if "TEST_DATABASE_URL" not in os.environ:  # no machine crashes within a test
+        settings = [f"ALTER SYSTEM SET {name} = off" for name in ("fsync", "full_page_writes")]
+        _execute(engine, *settings, "SELECT pg_reload_conf()")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def template(admin: Engine) -> Iterator[str]:
     """Name of a migrated database that is cloned for each test."""
     name = f"template_{os.getpid()}"
-    _admin(server_url, f'CREATE DATABASE "{name}"')
-    migrate(_named(server_url, name))
+    _execute(admin, f'CREATE DATABASE "{name}"')
+    migrate(_named(admin, name))
     yield name
-    _admin(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+    _execute(admin, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture
-def empty_url(server_url: str) -> Iterator[str]:
+def empty_url(admin: Engine) -> Iterator[str]:
     """A database of one's own in which nobody ever migrated."""
-    yield from _database(server_url, "template0")
+    yield from _database(admin, "template0")
 
 
 @pytest.fixture
-def database_url(server_url: str, template: str) -> Iterator[str]:
+def database_url(admin: Engine, template: str) -> Iterator[str]:
     """A migrated database of one's own."""
-    yield from _database(server_url, template)
+    yield from _database(admin, template)
 
 
 @pytest.fixture
@@ -87,23 +103,20 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await opened.close()
 
 
-def _database(server_url: str, template: str) -> Iterator[str]:
+def _database(admin: Engine, template: str) -> Iterator[str]:
     name = f"test_{os.getpid()}_{next(_numbers)}"
     # Copying files takes half of the time of logging them, where nothing waits for the disk.
     strategy = "wal_log" if os.environ.get("TEST_DATABASE_URL") else "file_copy"
-    _admin(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY {strategy}')
-    yield _named(server_url, name)
-    _admin(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+    _execute(admin, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY {strategy}')
+    yield _named(admin, name)
+    _execute(admin, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-def _named(server_url: str, name: str) -> str:
-    return make_url(server_url).set(database=name).render_as_string(hide_password=False)
+def _named(admin: Engine, name: str) -> str:
+    return admin.url.set(database=name).render_as_string(hide_password=False)
 
 
-def _admin(server_url: str, statement: str) -> None:
-    engine = create_engine(server_url, isolation_level="AUTOCOMMIT")
-    try:
-        with engine.connect() as connection:
+def _execute(admin: Engine, *statements: str) -> None:
+    with admin.connect() as connection:
+        for statement in statements:
             connection.execute(text(statement))
-    finally:
-        engine.dispose()

@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import make_url
 
 from tests.e2e.worker_process import (
-    command,
     configuration,
     eventually,
     rows,
@@ -39,7 +38,7 @@ def test_every_command_reports_all_configuration_faults_at_once(tmp_path: Path, 
 
 
 def test_a_configuration_file_that_is_missing_is_one_sentence(tmp_path: Path) -> None:
-    ended = command(tmp_path, "check")
+    ended = run_command(tmp_path, "check")
     assert ended.returncode == 2
     assert "no such file: correct MONITOR_CONFIG. Create one with `monitor init`" in ended.stderr
 
@@ -117,13 +116,11 @@ def test_a_foreign_schema_is_refused_by_worker_and_migration(
 def test_a_worker_waits_for_its_revision_and_runs_once_it_is_there(
     tmp_path: Path, empty_url: str
 ) -> None:
-    from tests.e2e.worker_process import eventually
-
     with service() as stage:
         configuration(tmp_path, stage.url)
         with worker(tmp_path, DATABASE_URL=empty_url) as monitor:
             eventually(lambda: "revision none, this program needs" in monitor.log(), 120, "a word")
-            assert command(tmp_path, "migrate", DATABASE_URL=empty_url).returncode == 0
+            assert run_command(tmp_path, "migrate", DATABASE_URL=empty_url).returncode == 0
             eventually(lambda: "worker started" in monitor.log(), 120, "the worker")
             assert monitor.stop() == 0
 

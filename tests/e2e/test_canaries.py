@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 
 from monitor.simulator.slack_server import SlackReplyStep, SlackServer
 from tests.e2e.echo_service import echo
-from tests.e2e.worker_process import command, eventually, rows, worker
+from tests.e2e.worker_process import eventually, rows, run_command, worker
 
 CANARIES = {
     "database": "canary-db-7f3a91",
@@ -161,7 +161,7 @@ def test_commands_let_no_secret_out(
         ("test-alert",),  # once more, now that Slack takes it
         ("incidents", "list"),
     ):
-        ended = command(tmp_path, *arguments, **planted, **bot(inbox))
+        ended = run_command(tmp_path, *arguments, **planted, **bot(inbox))
         received = ended.stdout + ended.stderr
         reported[arguments[0]] = reported.get(arguments[0], "") + received
         assert "Traceback" not in received, received
@@ -188,7 +188,7 @@ def test_what_is_wrong_is_reported_without_its_secret(
     reported = {}
     for what, given in wrong.items():
         for arguments in (("check",), ("probe", "--count", "2"), ("test-alert",)):
-            ended = command(tmp_path, *arguments, **{**planted, **bot(inbox), **given})
+            ended = run_command(tmp_path, *arguments, **{**planted, **bot(inbox), **given})
             reported[f"{what}: {arguments[0]}"] = ended.stdout + ended.stderr
     unusable = reported["unusable: check"]
     for name in ("DATABASE_URL", "SLACK_WEBHOOK_URL", "OPENROUTER_API_KEY", "HEARTBEAT_URL"):

@@ -9,6 +9,7 @@ import pytest
 from benchmarks.kills import scenarios
 from benchmarks.kills.postgres import PostgresServer
 from benchmarks.kills.scenarios import Disturbance, Load, observe, small_disk
+from tests.ram_disk import database_directory
 
 SMALL = Load(targets=6, every_s=1, slots=60)
 LONGER = Load(targets=6, every_s=2, slots=150)
@@ -21,12 +22,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def server(home: Path) -> Iterator[PostgresServer]:
-    server = PostgresServer(home / "pg")
-    server.create()
-    server.start()
-    yield server
-    server.stop()
+def server() -> Iterator[PostgresServer]:
+    with database_directory() as place:
+        server = PostgresServer(place / "pg")
+        server.create()
+        server.start()
+        yield server
+        server.stop()
 
 
 def judge(

@@ -6,10 +6,10 @@ from pathlib import Path
 from monitor.simulator.slack_channel import PostedMessage
 from monitor.simulator.slack_server import SlackServer
 from tests.e2e.worker_process import (
-    command,
     configuration,
     eventually,
     rows,
+    run_command,
     service,
     slack,
     worker,
@@ -29,7 +29,7 @@ def test_a_silent_change_of_model_reaches_slack_and_ends_when_the_model_is_back(
     with service(pace=0.002) as stage, SlackServer() as inbox:
         stage.play(candour={})  # nobody says who it is
         configuration(tmp_path, stage.url)
-        done = command(tmp_path, "baseline", "capture", DATABASE_URL=database_url)
+        done = run_command(tmp_path, "baseline", "capture", DATABASE_URL=database_url)
         assert done.returncode == 0, done.stderr
         with worker(tmp_path, DATABASE_URL=database_url, **slack(inbox)):
             eventually(lambda: rows(database_url, SEEN)[0][0] >= 6, SOON_S, "good answers")

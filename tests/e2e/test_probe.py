@@ -11,7 +11,15 @@ from pathlib import Path
 
 from monitor.dialects import dialect_of, read
 from monitor.transcripts import recorded
-from tests.e2e.worker_process import command, configuration, environment, eventually, rows, service
+from tests.e2e.worker_process import (
+    command,
+    configuration,
+    environment,
+    eventually,
+    rows,
+    run_command,
+    service,
+)
 from tests.scripted_server import LAST, chunk, head, scripted_server
 from tests.single_probe import target_at
 
@@ -22,8 +30,8 @@ def test_a_load_run_reports_records_and_stores_every_probe(
     transcripts = tmp_path / "transcripts.jsonl"
     with service(pace=0.1) as stage:
         configuration(tmp_path, stage.url)
-        assert command(tmp_path, "migrate", DATABASE_URL=database_url).returncode == 0
-        ended = command(
+        assert run_command(tmp_path, "migrate", DATABASE_URL=database_url).returncode == 0
+        ended = run_command(
             tmp_path, "probe", "--count", "150", "--concurrency", "130", "--json", "--store",
             "--over-budget", "--record", str(transcripts), DATABASE_URL=database_url,
         )  # fmt: skip
@@ -44,7 +52,7 @@ def test_a_load_run_reports_records_and_stores_every_probe(
 def test_a_table_of_percentiles_for_people(tmp_path: Path) -> None:
     with service(pace=0.1) as stage:
         configuration(tmp_path, stage.url)
-        ended = command(tmp_path, "probe", "--count", "20", "--concurrency", "5", COLUMNS="160")
+        ended = run_command(tmp_path, "probe", "--count", "20", "--concurrency", "5", COLUMNS="160")
     assert ended.returncode == 0
     head, *lines = ended.stdout.splitlines()
     assert all(name in head for name in ("p50 ms", "p90", "p99", "max", "who answered"))
@@ -61,8 +69,8 @@ def test_a_run_beyond_the_budget_is_refused_by_its_figure_unless_allowed(
 ) -> None:
     with service(pace=0.1) as stage:
         configuration(tmp_path, stage.url, more='[probes]\ndaily_budget_usd = "0.000001"\n')
-        refused = command(tmp_path, "probe", "--count", "2")
-        allowed = command(tmp_path, "probe", "--count", "2", "--over-budget", "--json")
+        refused = run_command(tmp_path, "probe", "--count", "2")
+        allowed = run_command(tmp_path, "probe", "--count", "2", "--over-budget", "--json")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "daily probe budget of $0.000001" in refused.stderr
     assert "2 probes could cost $0.0" in refused.stderr
@@ -71,7 +79,7 @@ def test_a_run_beyond_the_budget_is_refused_by_its_figure_unless_allowed(
 
 def test_a_record_that_cannot_be_written_is_found_before_anything_is_asked(tmp_path: Path) -> None:
     configuration(tmp_path, "http://127.0.0.1:9")
-    ended = command(tmp_path, "probe", "--record", str(tmp_path / "no" / "where"), "--json")
+    ended = run_command(tmp_path, "probe", "--record", str(tmp_path / "no" / "where"), "--json")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "No such file or directory; name a file that can be written" in ended.stderr
 

@@ -15,10 +15,10 @@ from monitor.embedded_postgres.process import socket_directory
 from monitor.simulator.slack_channel import PostedMessage
 from monitor.simulator.slack_server import SlackReplyStep, SlackServer
 from tests.e2e.worker_process import (
-    command,
     configuration,
     eventually,
     rows,
+    run_command,
     service,
     slack,
     worker,
@@ -165,7 +165,7 @@ def test_the_embedded_database_serves_worker_and_command_at_once(tmp_path: Path)
         configuration(tmp_path, stage.url)
         with worker(tmp_path) as monitor:
             eventually(lambda: STARTED in monitor.log(), 120, "the worker")
-            listed = command(tmp_path, "incidents", "list")
+            listed = run_command(tmp_path, "incidents", "list")
             assert (listed.returncode, listed.stdout) == (0, "no incident\n"), listed.stderr
             assert monitor.stop() == 0
 
@@ -198,15 +198,17 @@ def test_a_muted_rule_reports_nothing_and_what_is_still_true_afterwards_is_repor
 ) -> None:
     with service("slow") as stage, SlackServer() as inbox:
         configuration(tmp_path, stage.url)
-        muted = command(tmp_path, "incidents", "mute", "--rule", "ttft", "--for", "1h", "--reason",
-                        "load test", DATABASE_URL=database_url)  # fmt: skip
+        muted = run_command(
+            tmp_path, "incidents", "mute", "--rule", "ttft", "--for", "1h", "--reason", "load test",
+            DATABASE_URL=database_url,
+        )  # fmt: skip
         assert muted.returncode == 0, muted.stderr
         with worker(tmp_path, DATABASE_URL=database_url, **slack(inbox)):
             eventually(lambda: rows(database_url, "SELECT 1 FROM incidents"), 90, "an incident")
             time.sleep(2)
             assert fired(inbox.messages) == []
-            ended = command(tmp_path, "incidents", "unmute", "--rule", "ttft",
-                            DATABASE_URL=database_url)  # fmt: skip
+            ended = run_command(tmp_path, "incidents", "unmute", "--rule", "ttft",
+                                DATABASE_URL=database_url)  # fmt: skip
             assert ended.returncode == 0, ended.stderr
             inbox.wait_for(fired, 240)
             assert fired(inbox.messages)[0].text.startswith("FIRING #1 ttft · rag: ")

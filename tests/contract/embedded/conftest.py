@@ -1,7 +1,6 @@
 """Homes for embedded servers. They are large, and gone after the test."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,19 +8,20 @@ import pytest
 
 from monitor.embedded_postgres import running
 from tests.contract.embedded.owners import query
+from tests.ram_disk import database_directory
 
 
 @pytest.fixture
 def empty() -> Iterator[Path]:
     """A home that does not exist yet, in a directory that is ours alone."""
-    with tempfile.TemporaryDirectory(prefix="embedded-") as place:
-        yield Path(place).resolve() / "home"
+    with database_directory() as place:
+        yield place / "home"
 
 
 @pytest.fixture(scope="session")
 def seed() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="embedded-") as place:
-        made = Path(place).resolve() / "seed"
+    with database_directory() as place:
+        made = place / "seed"
         with running(made) as server:
             query(server.url, "CREATE TABLE kept AS SELECT 42 AS n")
         yield made
