@@ -1,5 +1,6 @@
 """A real Postgres for the tests that need one: embedded, migrated once, cloned per test."""
 
+import gc
 import os
 import signal
 import sys
@@ -45,6 +46,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if hypothesis.is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker("search")
+
+
+def pytest_collection_finish() -> None:
+    """Exempt the tests themselves from garbage collection, which takes 0.2 s with them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
