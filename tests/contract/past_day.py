@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 
@@ -22,7 +23,8 @@ from monitor.config.environment import environment
 from monitor.domain import Identity, Incident, Observation, Outcome, Query, Target
 from monitor.pricing.book import price_book
 from monitor.rules import SpendRule
-from monitor.storage import Database, incident_rows, observations
+from monitor.storage import Database, incident_rows, observations, rollup_rows, spend_rows
+from monitor.worker import daily_spend
 from monitor.worker.context import WorkerContext, WorkerState
 from monitor.worker.rollups import roll_up
 from tests.example_data import HAIKU, LLAMA, observation
@@ -148,3 +150,19 @@ def rollup_context(database: Database, zone: str = "UTC", **storage: timedelta) 
 
 async def roll_up_database(database: Database, zone: str = "UTC", **storage: timedelta) -> None:
     await roll_up(rollup_context(database, zone, **storage))
+
+
+async def roll_up_three_days(database: Database, zone: str) -> None:
+    """Roll up the days of the first rows; the months since then have none and are left out."""
+    context = rollup_context(database, zone)
+    async with database.begin() as connection:
+        await rollup_rows.configure(connection, zone, [])
+        while await rollup_rows.advance(connection) == "hour":
+            pass
+        for _ in range(2):
+            assert await rollup_rows.advance(connection) == "day"
+        for day in await spend_rows.stale_days(connection):
+            await daily_spend.compute_day(
+                connection, context.settings, context.book, day,
+                zone=ZoneInfo(zone), now=context.now(),
+            )  # fmt: skip

@@ -4,13 +4,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from monitor.domain import CostSource
-from monitor.storage import Database, observations, rollup_rows, spend_rows
-from monitor.worker import daily_spend
+from monitor.storage import Database, observations, rollup_rows
 from tests.contract.past_day import (
     EIGHT,
     HALF_HOUR,
@@ -18,7 +16,7 @@ from tests.contract.past_day import (
     day_rows,
     one,
     roll_up_database,
-    rollup_context,
+    roll_up_three_days,
     row_at,
     run,
     sql,
@@ -200,22 +198,6 @@ HOURS = {  # on Lord Howe Island the clock went back, then forth, by half an hou
     ROWS[0]: {"13:00": 6, "14:00": 9, "15:30": 6, "16:30": 3},
     ROWS[1]: {"13:30": 6, "14:30": 6, "15:30": 3, "16:00": 6},
 }
-
-
-async def roll_up_three_days(database: Database, zone: str) -> None:
-    """Roll up the days of the first rows; the months since then have none and are left out."""
-    context = rollup_context(database, zone)
-    async with database.begin() as connection:
-        await rollup_rows.configure(connection, zone, [])
-        while await rollup_rows.advance(connection) == "hour":
-            pass
-        for _ in range(2):
-            assert await rollup_rows.advance(connection) == "day"
-        for day in await spend_rows.stale_days(connection):
-            await daily_spend.compute_day(
-                connection, context.settings, context.book, day,
-                zone=ZoneInfo(zone), now=context.now(),
-            )  # fmt: skip
 
 
 @pytest.mark.parametrize("rolled", [False, True])

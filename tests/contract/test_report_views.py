@@ -22,6 +22,7 @@ from tests.contract.past_day import (
     one,
     open_incident,
     roll_up_database,
+    roll_up_three_days,
     row_at,
     run,
     sql,
@@ -340,7 +341,7 @@ async def test_days_are_those_of_the_configured_zone(
     first = last - timedelta(hours=hours) + timedelta(seconds=1)
     await store(database, *(row_at(at) for at in (first - timedelta(seconds=1), first, last,
                                                last + timedelta(seconds=1))))  # fmt: skip
-    await roll_up_database(database, zone)
+    await roll_up_three_days(database, zone)
     day = first.astimezone(ZoneInfo(zone)).date()
     found = await sql(database, "SELECT day - CAST(:day AS date), probes FROM report.ttft_daily "
                       "WHERE day BETWEEN :day - 1 AND :day + 1 ORDER BY day", day=day)  # fmt: skip

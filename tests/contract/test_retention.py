@@ -13,24 +13,24 @@ RAW = "SELECT count(*) FROM observations WHERE slot < now() - interval '8 days'"
 LAST_WEEK = row_at(TODAY - 3 * DAY, "recent")  # without rows of the last week nothing is deleted
 
 
-async def test_excerpts_go_after_a_week_those_of_failed_probes_after_a_month(
+async def test_excerpts_of_failed_probes_stay_longer_than_the_others(
     database: Database,
 ) -> None:
     await store(database, *(one_of(TODAY - days * DAY, query=name) for days, name, one_of in (
-        (6, "fresh", row_at), (8, "old", row_at), (8, "failed", failed), (31, "forgotten", failed),
+        (6, "fresh", row_at), (8, "old", row_at), (8, "failed", failed), (11, "forgotten", failed),
     )))  # fmt: skip
-    await roll_up_database(database)
+    await roll_up_database(database, keep_failed_excerpts=10 * DAY)
     found = await sql(database, "SELECT query FROM observations WHERE answer_excerpt IS NOT NULL "
                                 "ORDER BY query")  # fmt: skip
     assert found == [("failed",), ("fresh",)]
 
 
-async def test_raw_rows_go_after_ninety_days_and_rollups_stay(database: Database) -> None:
-    await store(database, row_at(TODAY - 91 * DAY), row_at(TODAY - 89 * DAY), LAST_WEEK)
-    await roll_up_database(database)
+async def test_raw_rows_go_when_they_are_old_and_rollups_stay(database: Database) -> None:
+    await store(database, row_at(TODAY - 13 * DAY), row_at(TODAY - 11 * DAY), LAST_WEEK)
+    await roll_up_database(database, keep_raw=12 * DAY)
     assert await one(database, RAW) == (1,)
     assert await one(database, "SELECT sum(probes) FROM report.ttft_daily") == (3,)
-    await roll_up_database(database)
+    await roll_up_database(database, keep_raw=12 * DAY)
     assert await one(database, "SELECT sum(probes) FROM report.ttft_daily") == (3,)
 
 
@@ -57,7 +57,7 @@ async def test_nothing_younger_than_a_day_is_deleted_whatever_is_asked(database:
 async def test_months_that_are_wholly_old_are_dropped_and_others_thinned_out(
     database: Database,
 ) -> None:
-    limit = TODAY - 90 * DAY
+    limit = TODAY - 40 * DAY
     this_month = limit.replace(day=1)
     month_before = (this_month - DAY).replace(day=1)
     async with database.begin() as connection:
@@ -65,7 +65,7 @@ async def test_months_that_are_wholly_old_are_dropped_and_others_thinned_out(
             await run(connection, "SELECT make_month(:day)", day=month.date())
     await store(database, row_at(month_before), row_at(limit + DAY), LAST_WEEK,
               *([row_at(limit - timedelta(hours=1))] if limit > this_month else []))  # fmt: skip
-    await roll_up_database(database)
+    await roll_up_database(database, keep_raw=40 * DAY)
     names = await sql(database, "SELECT inhrelid::regclass::text FROM pg_inherits "
                                 "WHERE inhparent = 'observations'::regclass")  # fmt: skip
     assert (f"observations_{month_before:%Y_%m}",) not in names
@@ -76,24 +76,24 @@ async def test_months_that_are_wholly_old_are_dropped_and_others_thinned_out(
 
 
 async def test_batches_are_no_larger_than_asked(database: Database) -> None:
-    await store(database, *(row_at(TODAY - 100 * DAY, f"q{n}") for n in range(5)))
+    await store(database, *(row_at(TODAY - 11 * DAY, f"q{n}") for n in range(5)))
     await roll_up_database(database, keep_raw=3650 * DAY)
     async with database.begin() as connection:
-        await rollup_rows.set_limit(connection, 90 * DAY)
+        await rollup_rows.set_limit(connection, 10 * DAY)
         gone = [await rollup_rows.forget_observations(connection, 2) for _ in range(4)]
     assert gone == [2, 2, 1, 0]
 
 
 async def test_rounds_and_account_readings_go_with_the_raw_rows(database: Database) -> None:
     async with database.begin() as connection:
-        for days in (100, 1):
+        for days in (11, 1):
             at = TODAY - days * DAY
             await run(connection, "INSERT INTO slots (target, region, slot, worker) "
                                   "VALUES ('rag', 'local', :at, 'w1')", at=at)  # fmt: skip
             await run(connection, "INSERT INTO account_readings (provider, at, state) "
                                   "VALUES ('openrouter', :at, 'ok')", at=at)  # fmt: skip
-    await store(database, row_at(TODAY - 100 * DAY), LAST_WEEK)
-    await roll_up_database(database)
+    await store(database, row_at(TODAY - 11 * DAY), LAST_WEEK)
+    await roll_up_database(database, keep_raw=10 * DAY)
     for table in ("slots", "account_readings"):
         assert await one(database, f"SELECT count(*) FROM {table}") == (1,)
 
