@@ -69,9 +69,11 @@ def timed(rounds: Sequence[Sequence[float | None]], *, start: datetime = NOON) -
             )  # fmt: skip
 
 
-def window(samples: Iterator[Sample], *, queries: int = 3) -> Window:
+def window(
+    samples: Iterator[Sample], *, queries: int = 3, asked: Sequence[str] | None = None
+) -> Window:
     """A window of one target asked every five minutes."""
-    return Window.of(samples, scope="rag", every=EVERY, queries=queries)
+    return Window.of(samples, scope="rag", every=EVERY, queries=queries, asked=asked)
 
 
 def after(window: Window) -> datetime:

@@ -1,7 +1,7 @@
 """OpenAI chat completions, as implemented by OpenRouter, LiteLLM, vLLM and many others.
 
 The first chunk has a role and no text. Usage arrives in a last chunk without choices. An error may
-arrive inside a good stream. `[DONE]` is the end.
+arrive inside a good stream. `[DONE]` is the end. RAGFlow repeats the whole answer before it.
 """
 
 import re
@@ -17,6 +17,7 @@ from monitor.dialects.json_fields import (
     object_at,
     text_of,
 )
+from monitor.dialects.ragflow import without_citations
 from monitor.dialects.requests import SSE, endpoint, extra, post
 from monitor.dialects.usage import may_report, usage
 from monitor.domain import (
@@ -41,8 +42,11 @@ VERCEL_CLAIMS = (
     ("finalProvider", ClaimKind.HOST),
 )
 # Lists of sources: Perplexity's, Azure's ("on your data", in `context`), Open WebUI's and others'.
-SOURCES = ("search_results", "sources", "citations")
-_LISTS = re.compile(r'"(?:search_results|sources|citations|annotations)"')
+# RAGFlow's are in `reference`, if `extra_body` asks for them.
+SOURCES = ("search_results", "sources", "citations", "reference")
+_LISTS = re.compile(r'"(?:search_results|sources|citations|annotations|reference)"')
+_REPEATED = 40  # characters; a shorter delta may by chance be the whole answer so far
+_BEGINNING = 200  # characters by which a repeated answer is recognised
 _PLAIN = frozenset({"role", "content"})  # fields of a delta
 WITH_ROUTING = {"X-OpenRouter-Metadata": "enabled"}  # other servers ignore it
 
@@ -70,6 +74,7 @@ class _Stream:
         self._came = False  # text arrived, in deltas or in messages
         self._so_far: list[str] = []
         self._length = 0
+        self._beginning, self._streamed = "", 0  # of the text that arrived in deltas
         self._cited: RetrievedSources | None = None  # in annotations so far
 
     def parse_event(self, event: StreamEvent) -> ParsedEvent:
@@ -89,8 +94,10 @@ class _Stream:
             # `choices[].text` is the field of the older completions API.
             text = text_of(content) or text_of(delta.get("refusal")) or text_of(choice.get("text"))
             reasoning = _reasoning(delta)
+        again = False
         if text:
             self._came = True
+            again = not self._length and self._repeats(text)
         named = claims(chunk)
         if "provider" in chunk:
             named = (*named, *_host(chunk))
@@ -103,6 +110,7 @@ class _Stream:
         return ParsedEvent(
             sources=self._sources(chunk, choice, delta) if listed else None,
             text=text,
+            replaces=again,
             reasoning=reasoning,
             error=_error(event, chunk, choice) if "rror" in data or event.name else None,
             finish=finish(reason) if reason else None,
@@ -130,6 +138,21 @@ class _Stream:
             return None
         self._cited = together(self._cited, sources(cited))
         return self._cited
+
+    def _repeats(self, text: str) -> bool:
+        """Whether a delta is the answer so far once more, perhaps with citations."""
+        again = (
+            len(text) >= self._streamed >= _REPEATED
+            and text[0] == self._beginning[0]
+            and without_citations(text[: 2 * _BEGINNING]).startswith(
+                without_citations(self._beginning)
+            )
+        )
+        if again:
+            self._beginning, self._streamed = "", 0
+        self._streamed += len(text)
+        self._beginning += text[: _BEGINNING - len(self._beginning)]
+        return again
 
     def _new(self, message: Mapping[str, Any]) -> tuple[str, str]:
         """The new part of a message's text and of its reasoning."""

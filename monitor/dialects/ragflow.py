@@ -7,7 +7,6 @@ may repeat the whole answer with its citations. Agents send named messages and `
 Source: https://ragflow.io/docs/http_api_reference
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -41,8 +40,22 @@ CUT = (
     "The answer is truncated by your chosen LLM due to its limitation on context length.",
     "由于大模型的上下文窗口大小限制，回答已经被大模型截断。",
 )
-_CUT_JSON = (*CUT, json.dumps(CUT[1])[1:-1])  # as text and as JSON escapes
+_CITATION = re.compile(r"##\d+\$\$|\[ID:\s*\d+\]|\s")
+_TAIL = 500  # characters at the end of an answer that are searched for a notice
 RETRIEVING = ("<retrieving>", "</retrieving>")
+
+
+def without_citations(text: str) -> str:
+    """A text without citations and white space, to compare it with one that had none yet."""
+    return _CITATION.sub("", text)
+
+
+_NOTICES = tuple(map(without_citations, CUT))
+
+
+def cut(text: str) -> bool:
+    """Whether an answer ends with the notice that the token limit cut it, over any protocol."""
+    return without_citations(text[-_TAIL:]).endswith(_NOTICES)
 
 
 def build_request(query: Query, target: Target) -> ProbeRequest:
@@ -67,7 +80,6 @@ class _Stream:
         self._answer = CumulativeText()
         self._thinking = False
         self._retrieving = False
-        self._cut = False
 
     def parse_event(self, event: StreamEvent) -> ParsedEvent:
         if event.data.strip() == END:
@@ -84,9 +96,8 @@ class _Stream:
                 error=error_text_of({"code": code, "message": reason}) or f"code {code}"
             )
         data = reported.get("data")
-        self._cut = self._cut or any(notice in event.data for notice in _CUT_JSON)
         if data is True:
-            return ParsedEvent(end=True, finish=Finish.LENGTH if self._cut else None)
+            return ParsedEvent(end=True)
         return self._agent(reported) if "event" in reported else self._chat(object_at(data))
 
     def _agent(self, reported: Mapping[str, Any]) -> ParsedEvent:
@@ -95,8 +106,7 @@ class _Stream:
             case "message":
                 return self._delta(data, text_of(data.get("content")))
             case "message_end":
-                finish = Finish.LENGTH if self._cut else Finish.STOP
-                return ParsedEvent(sources=_sources(data), finish=finish)
+                return ParsedEvent(sources=_sources(data), finish=Finish.STOP)
         return ParsedEvent()
 
     def _chat(self, data: Mapping[str, Any]) -> ParsedEvent:

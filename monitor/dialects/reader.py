@@ -7,6 +7,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
+from monitor.dialects.ragflow import cut
 from monitor.dialects.reported_usage import MOST_TOKENS, merged, settled
 from monitor.domain import (
     Claim,
@@ -104,7 +105,7 @@ def read(dialect: Dialect, transcript: Transcript) -> Reply:
     extras = sum(e.data.strip() not in _NO_EXTRAS for e in events[len(reported) :])
     oddities = (*_named(reported), *_counted(malformed=malformed, extras=extras))
     faults = (*_numbering(reported), *doubts, *_clock(reported, transcript), *oddities)
-    return Reply(
+    reply = Reply(
         pieces=_text_deltas(events, reported),
         claims=_claims((head, *reported)),
         usage=usage,
@@ -117,6 +118,8 @@ def read(dialect: Dialect, transcript: Transcript) -> Reply:
         hidden_reasoning=any(h.hidden_reasoning for h in reported),
         faults=tuple(plain(fault, 100) for fault in faults),
     )
+    unstated = reply.finish in (None, Finish.STOP, Finish.OTHER)  # RAGFlow states `stop` even then
+    return replace(reply, finish=Finish.LENGTH) if unstated and cut(reply.text) else reply
 
 
 def unread(transcript: Transcript) -> Reply:

@@ -290,7 +290,7 @@ def _lasted_text(breaches: Sequence[tuple[datetime, datetime]]) -> str:
 def _id(group: IncidentGroup, status: NoticeStatus, *, quiet: bool) -> UUID:
     members = (
         f"{'|'.join(i.key)}|{i.opened_at.isoformat()}|{i.reopenings}|{i.open}|{i.once}"
-        f"|{i.since}|{i.recovering_since}"
+        f"|{i.since}|{i.recovering_since}" + (f"|{i.finding.cause}" if quiet else "")
         for i in group.members
     )
     notified = f"{group.primary.reminders}|{group.primary.last_told_at.isoformat()}"  # last time

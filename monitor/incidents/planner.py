@@ -166,7 +166,21 @@ class _Draft:
         """Whether the message must be corrected without notifying people."""
         change = self.changes.get(member.key)
         recovering = change is IncidentChange.RECOVERING and member.unjudged
-        return change is IncidentChange.RESOLVED or recovering or member.key in self.unheard
+        return (
+            change is IncidentChange.RESOLVED
+            or recovering
+            or member.key in self.unheard
+            or self.is_explained(member)
+        )
+
+    def is_explained(self, member: Incident) -> bool:
+        """Whether its likely cause, or another one, became known since the last judgement."""
+        before = self.before.get(member.key)
+        if before is None or not member.in_breach or not member.finding.cause:
+            return False
+        was, finding = before.finding, member.finding
+        owners = was.cause_owner, finding.cause_owner
+        return None not in owners and (owners[0] is not owners[1] or not was.cause)
 
     def ended(self, group: IncidentGroup) -> list[Incident]:
         """The parts that are over while others continue, and whose end was not reported.

@@ -11,7 +11,14 @@ from typing import ClassVar
 
 from monitor.domain import Finding, Incident, Sample, Severity, Subject, Verdict, VerdictState
 from monitor.redaction import plain
-from monitor.rules.limit_checks import CERTAIN, at_least, at_most, between
+from monitor.rules.limit_checks import (
+    CERTAIN,
+    at_least,
+    at_most,
+    between,
+    removed,
+    unjudged_end,
+)
 from monitor.rules.packed_sequence import PackedSequence
 from monitor.rules.rule import Rule, Unit
 from monitor.rules.window import Window
@@ -21,7 +28,6 @@ _MOST = 50  # answers of one query that are judged
 _USUAL = 200  # earlier answers of a query that show how often it fails anyway
 _CHANCE = 0.001  # that so many answers in a row fail by the usual rate
 _SHOWN = 160  # characters of a failed check
-_SENT = 24  # latest rounds; a query that is in none of them is no longer configured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,23 +75,25 @@ class AnswerCheckRule(Rule):
         since = window.since(latest_incident)
         # Without a failure there is nothing to prove; most windows have none.
         queries = _by_query(window) if open_ or window.checks_failed else {}
-        sent = {
-            query
-            for nth in range(1, min(len(window.rounds), _SENT) + 1 if queries else 1)
-            for query in window.rounds[-nth].asked
-        }
+        sent = window.asked if queries else ()
+        gone, recovered = [], False
         shown: list[Sample] = []  # the failures that prove a breach
         passing: list[datetime] = []  # of queries that recover: since when they pass
         for query, answers in queries.items():
             latest = list(islice(reversed(answers), _MOST))
             if query not in sent:
+                if open_ and self._affected([one for one in latest if one.at >= (begun or since)]):
+                    gone.append(query)
                 continue
             if not open_:
                 shown += self._proof([one for one in latest if one.at > since], answers)
                 continue
             own = [one for one in latest if begun is None or one.at >= begun]
             passed = list(takewhile(lambda one: one.check_passed, own))
-            if len(passed) >= self.good or not self._affected(own):
+            if not self._affected(own):
+                continue
+            if len(passed) >= self.good:
+                recovered = True
                 continue
             if passed:
                 passing.append(passed[-1].at)
@@ -103,6 +111,8 @@ class AnswerCheckRule(Rule):
             limit=float(self.rounds),
             because="The latest answers pass their checks." if checked else "No checked answer.",
         )
+        if gone and not passing and not recovered:
+            return unjudged_end(ordinary, removed(gone))
         if not passing:
             return ordinary
         return replace(

@@ -112,9 +112,12 @@ def likely_cause(verdict: Verdict, sources: CauseSources) -> LikelyCause | None:
     chosen = proven if any(sign.proof for sign in why) else why
     kinds = {sign.kind for sign in chosen}
     keys = {(sign.kind, sign.provider) for sign in chosen}
-    against = [text for kind, key, text in _counter_signs(sources) if (kind, key) in keys]
+    against = dict[tuple[CauseKind, str], str]()
+    for kind, key, text in _counter_signs(sources):
+        if (kind, key) in keys:
+            against.setdefault((kind, key), text)  # the first of many readings is enough
     if against or not (len(kinds) == 1 or kinds <= PROVIDERS):
-        reported = "; ".join(dict.fromkeys([*(sign.what for sign in chosen), *against]))
+        reported = "; ".join(dict.fromkeys([*(sign.what for sign in chosen), *against.values()]))
         return LikelyCause(None, f"cannot tell, the evidence disagrees: {reported}")
     first = next((sign for sign in chosen if sign.proof), max(chosen, key=lambda sign: sign.at))
     if first.kind is CauseKind.DEPLOYMENT:  # the nearest of several

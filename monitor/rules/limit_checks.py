@@ -1,12 +1,13 @@
 """Validation of rules' limits. Each error names the key, the value and the remedy."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from decimal import Decimal
 from math import isfinite
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from monitor.domain import Incident, Sample, Verdict
+from monitor.domain import Finding, Incident, Sample, Verdict, VerdictState
 
 CERTAIN = "certain (100 %)"  # the value is counted, summed or read, not inferred
 
@@ -74,6 +75,23 @@ def of_query(verdict: Verdict, query: str) -> Verdict:
         what, was = f"{finding.what} (query {query})", f"{finding.was} (query {query})"
         finding = replace(finding, what=what, was=was if finding.was else "")
     return replace(verdict, query=query, because=because, finding=finding)
+
+
+def unjudged_end(verdict: Verdict, reason: str) -> Verdict:
+    """The end of an incident that cannot be judged any longer; it claims no recovery."""
+    return replace(
+        verdict,
+        state=VerdictState.OK,
+        because=f"{reason}; closed without a final check.",
+        literal=True,
+        finding=Finding(extent=f"{reason}; closed without a final check"),
+    )
+
+
+def removed(queries: Collection[str]) -> str:
+    """That queries are no longer configured."""
+    named = ", ".join(sorted(queries))
+    return f"{'Query' if len(queries) == 1 else 'Queries'} {named} removed from the configuration"
 
 
 def unseen(sample: Sample, latest_incident: Incident | None) -> bool:

@@ -19,7 +19,7 @@ from monitor.domain import (
     certainty_text,
 )
 from monitor.rules.answer_series import breach_length
-from monitor.rules.limit_checks import at_least, between, positive
+from monitor.rules.limit_checks import at_least, between, positive, removed, unjudged_end
 from monitor.rules.packed_samples import instant, microseconds
 from monitor.rules.query_history import QueryHistory
 from monitor.rules.rule import Rule, Unit
@@ -108,13 +108,14 @@ class RetrievalRule(Rule):
 
     def judge(self, window: Window, latest_incident: Incident | None, now: datetime) -> Verdict:
         """Judge the last day of one target."""
-        histories = window.histories.sources
         if latest_incident is not None and latest_incident.open:
             return self._still(window, latest_incident, now)
+        histories = window.histories.sources
         if not histories or window.silent(now):
             return self._verdict(window.scope, VerdictState.NO_DATA, "No answer lists sources.")
         losses: list[ProvenLoss] = []
         if any(self._suspicious(history) for history in histories.values()):
+            histories = _asked(window)
             past = None
             if latest_incident is not None and latest_incident.resolved_at is not None:
                 begun = microseconds(latest_incident.breach_since)
@@ -128,14 +129,17 @@ class RetrievalRule(Rule):
 
     def _still(self, window: Window, latest_incident: Incident, now: datetime) -> Verdict:
         """Judge an open incident: each query must bring again what it brought before."""
-        histories = window.histories.sources
+        histories = _asked(window)
         begun = microseconds(latest_incident.breach_since)
-        asked = {sample.query for sample in window.samples}
         bad, passing, newly = dict[str, str](), [], []
+        gone, recovered = [], False
         for label, text in latest_incident.facts.items():
             query = label.removeprefix("Query ")
             kind = next((kind for kind in SourceLoss if text.startswith(kind.words)), None)
-            if kind is None or query == label or query not in asked:
+            if kind is None or query == label:
+                continue
+            if query not in window.asked:
+                gone.append(query)
                 continue
             history = histories.get(query)
             after = history.known(0, since=begun - 1) if history is not None else []
@@ -147,6 +151,7 @@ class RetrievalRule(Rule):
                 continue  # its earlier answers are older than a day: what it brings is the usual
             good = breach_length((not hit for hit in reversed(hits)), 1) if not hits[-1] else 0
             if good >= self.good:
+                recovered = True
                 continue
             bad[label] = text
             if good:
@@ -163,7 +168,10 @@ class RetrievalRule(Rule):
             return self._breach(window, newly, bad)
         if not bad:
             because = "The queries bring their usual sources."
-            return self._verdict(window.scope, VerdictState.OK, because)
+            ordinary = self._verdict(window.scope, VerdictState.OK, because)
+            if gone and not recovered:
+                return unjudged_end(ordinary, removed(gone))
+            return ordinary
         if window.silent(now):
             return self._verdict(window.scope, VerdictState.NO_DATA, "No recent answer.")
         if len(passing) == len(bad):
@@ -394,3 +402,9 @@ class RetrievalRule(Rule):
             limit=float(self.rounds),
             because=because,
         )
+
+
+def _asked(window: Window) -> Mapping[str, QueryHistory]:
+    """The histories of the queries that are sent; a removed one is not judged."""
+    asked = window.asked
+    return {query: one for query, one in window.histories.sources.items() if query in asked}

@@ -3,7 +3,7 @@
 from array import array
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Self
@@ -34,6 +34,7 @@ DEADLINE = timedelta(minutes=1)  # of one probe, if unknown
 HUNG = timedelta(minutes=10)  # assumed longest duration of a probe that hung, if unknown
 MARGIN = timedelta(seconds=30)  # time to connect, to store, and for delay
 RUN_IN = 12  # rounds before a window from which its pace is known when it begins
+SENT = 24  # latest rounds; a query that is in none of them is no longer configured
 TRIED = 50  # probes that say something: the longest stretch `down` looks at
 
 _SPACINGS = 9
@@ -44,10 +45,10 @@ _HANGS = (Outcome.TIMEOUT_FIRST_TOKEN, Outcome.STALLED, Outcome.DEADLINE, Outcom
 class Window:
     """The last day of one target.
 
-    `every` and `queries` are the configured interval and number of queries; if unknown, they are
-    learnt from the rows. `deadline` is the longest duration of one probe: the time of a running
-    probe is no gap. `watched_since` is when this worker began to evaluate: silence before it was
-    our own. Samples are added in order of `at`.
+    `every`, `queries` and `asked` are the configured interval, and the number and ids of queries;
+    if unknown, they are learnt from the rows. `deadline` is the longest duration of one probe: the
+    time of a running probe is no gap. `watched_since` is when this worker began to evaluate:
+    silence before it was our own. Samples are added in order of `at`.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Window:
         *,
         every: timedelta | None = None,
         queries: int | None = None,
+        asked: Collection[str] | None = None,
         deadline: timedelta | None = None,
         watched_since: datetime | None = None,
         a_day: int | None = None,
@@ -78,6 +80,7 @@ class Window:
         self.checked = self.checks_failed = 0  # the same, of any outcome
         self.pace = every  # time between rounds: as configured, or as observed if slower
         self.queries = queries  # queries of a complete round
+        self._configured = asked
         self.ended_at: datetime | None = None  # end of the last conclusive probe
         self._deadline = deadline or DEADLINE
         self._hung = HUNG if deadline is None else timedelta(0)
@@ -96,6 +99,7 @@ class Window:
         scope: str,
         every: timedelta,
         queries: int,
+        asked: Collection[str] | None = None,
         deadline: timedelta | None = None,
         watched_since: datetime | None = None,
         a_day: int | None = None,
@@ -106,6 +110,7 @@ class Window:
             scope,
             every=every,
             queries=queries,
+            asked=asked,
             deadline=deadline,
             watched_since=watched_since,
             a_day=a_day,
@@ -141,6 +146,14 @@ class Window:
 
     def _last_hung(self) -> bool:
         return bool(self._tried) and self.log.kind(self._tried[-1]).outcome in _HANGS
+
+    @property
+    def asked(self) -> Collection[str]:
+        """The queries that are sent, as configured, or else those of the latest rounds."""
+        if self._configured is not None:
+            return self._configured
+        latest = range(1, min(len(self.rounds), SENT) + 1)
+        return {query for nth in latest for query in self.rounds[-nth].asked}
 
     def silent(self, now: datetime) -> bool:
         """Whether the latest sample is too old to say anything about `now`."""

@@ -358,16 +358,21 @@ async def identical_answers(
 async def configurations(
     connection: AsyncConnection, target: str, *, since: datetime, until: datetime
 ) -> Sequence[datetime]:
-    """When each configuration in that time was first used, oldest first."""
+    """When each configuration in that time came into use, oldest first; one may come back."""
     table = observations.c
+    order = (table.started_at, table.id)
     seen = (
-        select(func.min(table.started_at).label("at"))
+        select(
+            table.started_at.label("at"),
+            table.config_hash,
+            func.lag(table.config_hash).over(order_by=order).label("before"),
+        )
         .where(table.target == target, table.slot >= since, table.origin != "manual")
         .where(table.started_at <= until + PARTITIONS_AHEAD)
-        .group_by(table.config_hash)
-        .order_by("at")
+        .subquery()
     )
-    return list(await connection.scalars(seen))
+    changed = select(seen.c.at).where(seen.c.config_hash.is_distinct_from(seen.c.before))
+    return list(await connection.scalars(changed.order_by(seen.c.at)))
 
 
 def sample_of(row: RowMapping | Mapping[Any, Any]) -> Sample:

@@ -70,6 +70,14 @@ def boot_id() -> str | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class ListDoubt:
+    """A model list that is too short to believe it, the same since an instant."""
+
+    lost: frozenset[str]  # declared models that it lacks
+    since: datetime
+
+
 @dataclass(slots=True)
 class ClockHistory:
     """`seen`: the database's clock and the steady one at the latest check.
@@ -108,6 +116,7 @@ class WorkerState:
     backoff_until: dict[str, datetime] = field(default_factory=dict)
     account_backoff_until: dict[str, datetime] = field(default_factory=dict)
     models_listed: int = 0  # entries of the provider's list when it was last read
+    list_doubt: ListDoubt | None = None  # of the latest reading of that list
     certificates_tried_at: dict[str, datetime] = field(default_factory=dict)  # in vain, by target
     identity: IdentityCache = field(default_factory=IdentityCache)
     # By observation: what was learned from its answer, until both are stored.

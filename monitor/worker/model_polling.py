@@ -1,7 +1,7 @@
 """The job that reads a provider's public list of models and its statistics of them.
 
 The list is read once a day, again when an incident began since, and an hour after a model was
-first missing. The statistics are read while
+first missing. One that is too short is not believed before it has said the same for a day. The statistics are read while
 an incident is new. Neither costs tokens, and neither is needed: a failure is logged and the next
 run tries again. Source: docs/alerts.md#likely-cause
 """
@@ -27,12 +27,13 @@ from monitor.rules.cause_sources import DURING, ModelStatistics
 from monitor.storage import incident_rows, provider_models
 from monitor.storage.provider_models import ModelListing
 from monitor.worker import lease_keeper
-from monitor.worker.context import WorkerContext
+from monitor.worker.context import ListDoubt, WorkerContext
 
 log = logging.getLogger(__name__)
 
 PROVIDER = OpenRouterAccount.name
 LIST_EVERY, STATISTICS_EVERY = timedelta(days=1), timedelta(minutes=3)
+BELIEVED_AFTER = timedelta(days=3)  # a list that looks incomplete, since it was complete
 LIST_AGAIN = timedelta(minutes=10)  # not sooner, however many incidents begin
 CONFIRM_AFTER = timedelta(hours=1)  # a model that is missing once may be back
 MOST = 10  # models whose statistics are read in one run
@@ -42,7 +43,7 @@ TIMEOUT_S = 20
 PAUSE = timedelta(minutes=10)  # after a refusal that does not say how long to wait
 LEASE = timedelta(minutes=10)  # longer than a run in which every request is slow
 _RULES = tuple(name for name, rule in RULES.items() if rule.likely_cause)
-_BACKOFF = f"{PROVIDER} models"
+_BACKOFF, _DOUBT = f"{PROVIDER} models", f"{PROVIDER} model list"
 
 
 def enabled(settings: Settings) -> bool:
@@ -92,15 +93,16 @@ async def poll(context: WorkerContext) -> int:
         read_at = await provider_models.listed_at(connection, PROVIDER)
         unconfirmed = await provider_models.loss_unconfirmed(connection, PROVIDER)
     list_every = CONFIRM_AFTER if unconfirmed else LIST_EVERY
+    doubted_until = state.account_backoff_until.get(_DOUBT)
     began = [at for target, at in new if target in targets]
     count = 0
-    if (
+    if not (doubted_until and now < doubted_until) and (
         read_at is None
         or not timedelta(0) <= now - read_at < list_every
         or (now - read_at >= LIST_AGAIN and any(at > read_at for at in began))
     ):
         count += 1
-        if not await _read_list(context, models, now):
+        if not await _read_list(context, models, now, read_at):
             return count
     affected = dict.fromkeys(
         model for target, _ in new if target in targets and (model := model_of(targets[target]))
@@ -122,8 +124,13 @@ async def poll(context: WorkerContext) -> int:
     return count
 
 
-async def _read_list(context: WorkerContext, models: Collection[str], now: datetime) -> bool:
-    """Read the list and store what it says about each model; False if the rest must wait."""
+async def _read_list(
+    context: WorkerContext, models: Collection[str], now: datetime, read_at: datetime | None
+) -> bool:
+    """Read the list and store what it says about each model; False if the rest must wait.
+
+    `read_at`: when it was last read and believed.
+    """
     url = context.settings.environment.account_url(OpenRouterAccount)
     get = partial(fetch, timeout_s=TIMEOUT_S, max_bytes=LONGEST_LIST)
     found = await offered_models(get, at=now, base_url=url)
@@ -134,15 +141,37 @@ async def _read_list(context: WorkerContext, models: Collection[str], now: datet
         before = await provider_models.listed_names(connection, PROVIDER)
         lost = [model for model in offers if before.get(model) and offers[model] is None]
         known = sum(1 for model in offers if before.get(model))
-        if lost and _incomplete(len(found), context.state.models_listed, lost=len(lost), of=known):
-            return _pause(context, TryLater(f"{len(found)} models only: the list is incomplete"))
-        context.state.models_listed = len(found)
+        if (
+            lost
+            and _incomplete(len(found), context.state.models_listed, lost=len(lost), of=known)
+            and not _believed(context, frozenset(lost), now, read_at)
+        ):
+            context.state.account_backoff_until[_DOUBT] = now + CONFIRM_AFTER
+            facts = {"provider": PROVIDER, "models": len(found), "missing": lost}
+            log.warning("model list doubted", extra=facts)
+            return True
+        context.state.models_listed, context.state.list_doubt = len(found), None
         for model, offer in offers.items():
             listing = _listing(model, offer)
             if await provider_models.keep_listing(connection, PROVIDER, listing, at=now):
                 facts = {"provider": PROVIDER, "model": model, "listed_as": listing.listed_as}
                 log.info("model list changed", extra=facts)
     return True
+
+
+def _believed(
+    context: WorkerContext, lost: frozenset[str], now: datetime, read_at: datetime | None
+) -> bool:
+    """Whether a list that looks incomplete has lacked the same models for long enough.
+
+    A day of readings of this worker is enough, or three days since the list was last complete: a
+    restart forgets the readings.
+    """
+    before = context.state.list_doubt
+    since = before.since if before is not None and before.lost == lost else now
+    context.state.list_doubt = ListDoubt(lost, since)
+    complete_at = now if read_at is None or since == now else read_at
+    return now - since >= LIST_EVERY or now - complete_at >= BELIEVED_AFTER
 
 
 def _incomplete(count: int, before: int, *, lost: int, of: int) -> bool:

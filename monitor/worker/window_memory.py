@@ -278,16 +278,17 @@ async def _read(
         most=SAMPLES,
         before=min(RUN_IN * len(target.queries), MOST_BEFORE),
     )
-    queries = [query.id for query in target.queries] if literal else []
+    asked = [query.id for query in target.queries]
     by_query = {
         query: Window(
             target.name,
             every=target.every,
             queries=1 if query else len(target.queries),
+            asked=asked,
             deadline=target.deadline,
             a_day=target.daily_queries or SPAN // target.every * len(target.queries),
         )
-        for query in ("", *queries)
+        for query in ("", *(asked if literal else ()))
     }
     kept = TargetWindows(target=target, read_s=time.monotonic(), by_query=by_query)
     for nth, sample in enumerate(samples, 1):

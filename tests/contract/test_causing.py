@@ -166,6 +166,30 @@ async def test_each_stored_source_names_cause_and_owner(
     assert (cause or "").startswith(expected[0]) and bool(cause) is bool(expected[0])
 
 
+@pytest.mark.parametrize(("hashes", "ago"), [("aab", 4), ("aba", 4), ("abb", 9), ("aaa", None)])
+async def test_a_configuration_that_comes_back_is_a_change(
+    database: Database, database_url: str, tmp_path: Path, hashes: str, ago: int | None
+) -> None:
+    async with open_context(settings(tmp_path), database) as context:
+        now = context.now()
+        begun = now - timedelta(minutes=31)
+        good = [
+            observation(slot=at, started_at=at, config_hash=config_hash)
+            for minutes, config_hash in zip((14, 9, 4), hashes, strict=True)
+            for at in [begun - timedelta(minutes=minutes)]
+        ]
+        async with database.begin() as connection:
+            await observations.add(connection, good)
+        await fell(database, now, hashes=4 * hashes[-1])
+        await evaluation.evaluate(context)
+    [(_, cause, _)] = rows(database_url, OWNER)
+    if ago is None:
+        assert cause is None
+    else:
+        at = begun - timedelta(minutes=ago)
+        assert cause == f"the monitor's configuration changed, at {at:%H:%M} UTC"
+
+
 async def test_a_list_price_that_rose_is_the_cause_of_a_fallback(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:

@@ -1,6 +1,9 @@
 """The provider's list and statistics of models: read when due, kept as rows, never needed."""
 
-from datetime import timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ from monitor.domain import Identity
 from monitor.storage import Database, observations
 from monitor.storage.tables import observations as table
 from monitor.worker import evaluation, model_polling
+from monitor.worker.context import WorkerContext
 from tests.contract.open_context import open_context, settings
 from tests.contract.provider_api import ProviderRequest, provider, reply
 from tests.e2e.worker_process import rows
@@ -174,6 +178,74 @@ async def test_a_list_that_is_too_short_says_nothing_of_the_models(
                 context.state.account_backoff_until.clear()
                 assert await model_polling.poll(context) == 1
     assert rows(database_url, LISTINGS) == before
+
+
+Poll = Callable[..., Awaitable[int]]  # with hours
+
+
+@asynccontextmanager
+async def polling(database: Database, home: Path, *lists: list[Any]) -> AsyncIterator[Poll]:
+    """Polls of the list, so many hours later; a wait of the provider's own is over by then."""
+    replies = serving([reply(200, {"data": one}) for one in lists], reply(404))
+    async with provider(replies) as served:
+        given = settings(home, OPENROUTER_BASE_URL=served.address)
+        async with open_context(given, database) as context:
+
+            @dataclass(frozen=True, slots=True)
+            class Later(WorkerContext):
+                @staticmethod
+                def now() -> datetime:
+                    return moment
+
+            moment = context.now()
+            values = {field.name: getattr(context, field.name) for field in fields(context)}
+            later = Later(**values)
+
+            async def poll(hours: int, *, restarted: bool = False) -> int:
+                nonlocal moment
+                moment += timedelta(hours=hours)
+                if restarted:
+                    context.state.list_doubt = None
+                return await model_polling.poll(later)
+
+            yield poll
+
+
+COMPLETE, SHORT = [OURS, {"id": HAIKU}], [OTHER]
+UNLISTED = "SELECT count(*) FROM model_listings WHERE listed_as IS NULL"
+
+
+async def test_a_short_list_is_believed_when_it_says_the_same_for_a_day(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    async with polling(database, tmp_path, COMPLETE, SHORT) as poll:
+        assert [await poll(hours) for hours in (0, 1, 24)] == [1, 0, 1]
+        assert [await poll(1) for _ in range(23)] == [1] * 23, "read again every hour"
+        assert rows(database_url, UNLISTED) == [(0,)]
+        assert await poll(1) == 1
+    assert rows(database_url, UNLISTED) == [(2,)]
+
+
+async def test_a_restart_does_not_keep_a_short_list_in_doubt_for_ever(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    async with polling(database, tmp_path, COMPLETE, SHORT) as poll:
+        for hours in (0, 25, 20, 20):
+            assert await poll(hours, restarted=True) == 1
+        assert await poll(1) == 1
+        assert rows(database_url, UNLISTED) == [(0,)], "66 hours since it was complete"
+        assert await poll(6, restarted=True) == 1
+        assert rows(database_url, UNLISTED) == [(0,)], "one reading of this worker"
+        assert await poll(1) == 1
+    assert rows(database_url, UNLISTED) == [(2,)]
+
+
+async def test_a_short_list_that_was_complete_meanwhile_stays_in_doubt(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    async with polling(database, tmp_path, COMPLETE, SHORT, COMPLETE, SHORT) as poll:
+        assert [await poll(hours) for hours in (0, 25, 2, 24)] == [1, 1, 1, 1]
+    assert rows(database_url, UNLISTED) == [(0,)]
 
 
 async def test_a_429_pauses_as_long_as_it_says(database: Database, tmp_path: Path) -> None:

@@ -7,7 +7,15 @@ from decimal import Decimal
 
 import pytest
 
-from monitor.domain import Finding, Incident, Notice, NoticeStatus, Verdict, VerdictState
+from monitor.domain import (
+    CauseOwner,
+    Finding,
+    Incident,
+    Notice,
+    NoticeStatus,
+    Verdict,
+    VerdictState,
+)
 from monitor.incidents.planner import IncidentStep, plan
 from monitor.incidents.silences import Mute, Silence, abandoned
 from monitor.incidents.state_machine import ReminderPolicy
@@ -217,6 +225,33 @@ def test_a_part_that_ends_first_corrects_the_message_in_silence() -> None:
     (ended,) = group.judge(well("fallback"), later=10 * MINUTE)
     assert heads([ended]) == ["RESOLVED #41 fallback"]
     assert ended.facts["ttft"].startswith("Over after 30 min")
+
+
+def explained(owner: CauseOwner, cause: str) -> Verdict:
+    finding = Finding(what="ttft breaks", cause=cause, cause_owner=owner)
+    return replace(breach("ttft"), finding=finding)
+
+
+def test_a_cause_that_becomes_known_later_corrects_the_message_in_silence() -> None:
+    group = Story()
+    [fired] = group.judge(explained(CauseOwner.CANNOT_TELL, ""))
+    assert not fired.quiet
+    assert group.judge(explained(CauseOwner.CANNOT_TELL, "")) == []
+    [corrected] = group.judge(explained(CauseOwner.PROVIDER, "HTTP 429 of 7 answers"))
+    assert heads([corrected]) == ["FIRING #41 ttft (quiet)"]
+    assert corrected.finding.cause == "HTTP 429 of 7 answers"
+    assert group.judge(explained(CauseOwner.PROVIDER, "HTTP 429 of 9 answers")) == [], "no news"
+    [turned] = group.judge(explained(CauseOwner.CANNOT_TELL, "the evidence disagrees"))
+    assert heads([turned]) == ["FIRING #41 ttft (quiet)"]
+    [slow] = group.judge(explained(CauseOwner.CANNOT_TELL, "cannot tell"), breach("spend"))
+    assert not slow.quiet, "news of another part is audible"
+
+
+def test_the_cause_of_a_muted_incident_is_not_reported() -> None:
+    group = Story()
+    group.mute(HOUR)
+    assert group.judge(explained(CauseOwner.CANNOT_TELL, "")) == []
+    assert group.judge(explained(CauseOwner.PROVIDER, "HTTP 429")) == []
 
 
 def test_what_outlives_its_cause_turns_the_message_and_is_reported_before_long() -> None:

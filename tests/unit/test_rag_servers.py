@@ -62,6 +62,47 @@ def test_ragflow_says_that_an_answer_was_cut_in_the_answer(notice: str, ascii_js
     assert said("An answer").finish is None
 
 
+RAGFLOW_DELTA = {"role": "assistant", "function_call": None, "tool_calls": None}
+NOTES = "Refunds take 14 days. They are paid to the card that paid."
+
+
+def ragflow_openai(*texts: str, **last: Any) -> Reply:
+    """RAGFlow's OpenAI surface: deltas, then a chunk that states `stop`, whatever happened."""
+    deltas = [{"choices": [{"delta": {**RAGFLOW_DELTA, "content": text}}]} for text in texts]
+    end = {"choices": [{"delta": {"content": None, **last}, "finish_reason": "stop"}]}
+    return openai(*deltas, end, "[DONE]")
+
+
+@pytest.mark.parametrize("cited", ["", " ##0$$", "\n[ID:3][ID: 4]"])
+@pytest.mark.parametrize("notice", ragflow.CUT)
+def test_ragflows_openai_surface_says_the_same_in_the_answer(notice: str, cited: str) -> None:
+    halves = notice[:9], notice[9:] + cited
+    assert ragflow_openai("An answer", "...\n", *halves).finish is Finish.LENGTH
+    assert ragflow_openai(f"It says “{notice}”", " if it is long.").finish is Finish.STOP
+    custom = {"text": "answer", "done": "end"}
+    assert reply(custom, {"answer": f"x...\n{notice}"}, {"end": True}).finish is Finish.LENGTH
+
+
+@pytest.mark.parametrize("last", [NOTES, NOTES.replace("days.", "days [ID:0]."), f"{NOTES} ##1$$"])
+def test_ragflows_openai_surface_repeats_the_answer_with_its_citations(last: str) -> None:
+    found = ragflow_openai(NOTES[:30], NOTES[30:], last, reference=[{"similarity": 0.7}, {}])
+    assert found.text == last
+    assert found.sources == RetrievedSources(2, best_score=0.7)
+    assert [piece.replaced for piece in found.pieces] == [True, True, False]
+
+
+@pytest.mark.parametrize("texts", [
+    ("ha", "ha"), ("no ", "no " * 20), (NOTES, " And " + NOTES), (NOTES[:39], NOTES[:39]),
+])  # fmt: skip
+def test_a_repetition_within_an_answer_stays(texts: tuple[str, ...]) -> None:
+    assert ragflow_openai(*texts).text == "".join(texts)
+
+
+def test_ragflows_openai_surface_writes_an_error_into_the_answer() -> None:
+    failed = ragflow_openai("Refunds", "**ERROR**: RATE_LIMIT_EXCEEDED - try later")
+    assert failed.error == "RATE_LIMIT_EXCEEDED - try later"
+
+
 def test_an_unknown_finish_reason_hides_no_known_one() -> None:
     def ended(*reasons: str) -> Reply:
         return openai(*({"choices": [{"delta": {"content": "x"}, "finish_reason": r}]}

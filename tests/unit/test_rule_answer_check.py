@@ -104,6 +104,25 @@ def test_a_query_that_is_no_longer_sent_ends_its_incident() -> None:
     assert AnswerCheckRule().judge(seen, opened, after(seen)).state is OK
 
 
+@each(("asked", "later", "state", "because"), [
+    (("q0", "q1"), "w.", BREACH, "8 of 8 answers to q0 failed their check."),
+    (("q1", "renamed"), "..", OK, "Query q0 removed from the configuration; closed without a final "
+     "check."),
+    (("other",), "", OK, "Query q0 removed from the configuration; closed without a final check."),
+    (("q0",), ".w|.w|.w", OK, "The latest answers pass their checks."),  # q0 recovered
+])  # fmt: skip
+def test_a_query_that_is_no_longer_configured_ends_its_part_at_once(
+    asked: tuple[str, ...], later: str, state: VerdictState, because: str
+) -> None:
+    opening = list(checked("w.|" * 6 + "w."))
+    more = [one for one in checked(later, start=7) if one.query in asked]
+    seen = window(iter([*opening, *more]), asked=asked)
+    opened = incident("answer_check", opened_at=opening[5].at, since=opening[0].at)
+    verdict = AnswerCheckRule().judge(seen, opened, after(seen))
+    assert verdict.state is state
+    assert verdict.because.startswith(because)
+
+
 def test_the_verdict_names_query_check_and_rows() -> None:
     seen = window(checked("..|w.|w.|w."))
     verdict = AnswerCheckRule().judge(seen, None, after(seen))

@@ -262,6 +262,37 @@ def test_it_ends_after_three_usual_answers_of_each_query(later: str, state: Verd
     assert bool(verdict.recovered) is (state is HOLD)
 
 
+@each(("asked", "facts", "state", "because"), [
+    (("q0", "q1", "q2"), ("q0", "q1"), BREACH, "It broke."),
+    (("q1", "q2"), ("q0", "q1"), BREACH, "It broke."),  # it continues with the remaining query
+    (("q1", "q2"), ("q0",), OK,
+     "Query q0 removed from the configuration; closed without a final check."),
+    (("q2", "renamed"), ("q0", "q1"), OK,
+     "Queries q0, q1 removed from the configuration; closed without a final check."),
+    (("q1", "q2"), ("q0", "q2"), OK, "The queries bring their usual sources."),  # q2 recovered
+])  # fmt: skip
+def test_a_query_that_is_no_longer_configured_ends_its_part_at_once(
+    asked: tuple[str, ...], facts: tuple[str, ...], state: VerdictState, because: str
+) -> None:
+    opening = [*retrieved("555|" * 73), *retrieved("000|005|005|005", start=73)]
+    seen = window(iter(opening), asked=asked)
+    opened = incident(
+        "retrieval", opened_at=opening[-7].at, since=opening[-12].at,
+        facts={f"Query {query}": "no sources: usually 5" for query in facts},
+    )  # fmt: skip
+    verdict = RetrievalRule().judge(seen, opened, after(seen))
+    assert (verdict.state, verdict.because) == (state, because)
+    assert {label.removeprefix("Query ") for label in verdict.facts} == (
+        set(asked) & {"q0", "q1"} if state is BREACH else set()
+    )
+    assert verdict.literal is verdict.because.endswith("final check."), "no recovery is claimed"
+
+
+def test_a_removed_query_proves_nothing() -> None:
+    seen = window(iter([*retrieved("555|" * 24), *retrieved("005|005", start=24)]), asked=("q2",))
+    assert RetrievalRule().judge(seen, None, after(seen)).state is OK
+
+
 @each(("text", "state"), [
     ("no sources: usually 5", BREACH),  # it stays wrong, however long it lasts
     ("fewer sources: 2, usually 5", OK),  # a day later this is the usual
