@@ -29,6 +29,9 @@ class RuleRelations(Protocol):
     def suspects_model(self) -> bool: ...
 
 
+_READ_LATE = timedelta(minutes=15)  # after which a provider's fault has been read
+
+
 class Inhibitions:
     """Which incidents explain which others, according to the rules."""
 
@@ -95,11 +98,12 @@ class Inhibitions:
     def follows_not(self, cause: Incident, symptom: Incident) -> bool:
         """Whether the symptom was detected before its cause began, and so does not follow from it.
 
-        A provider is read from time to time, so its fault is older than it seems. What gets a name
-        later is the same fault, which was there before.
+        A provider is read from time to time, so its fault may be a little older than it seems. What
+        gets a name later is the same fault, which was there before.
         """
         detected_at = symptom.reopened_at or symptom.opened_at
-        later = detected_at < cause.breach_since and not self._of_provider(cause)
+        late = _READ_LATE if self._of_provider(cause) else timedelta(0)
+        later = detected_at < cause.breach_since - late
         return self.causes(cause, symptom) and later and not self.names_model(cause, symptom)
 
     def _of_provider(self, incident: Incident) -> bool:

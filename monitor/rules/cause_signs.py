@@ -22,6 +22,7 @@ from monitor.rules.cause_kinds import (
     PHRASES,
     PROVIDERS,
     REJECTIONS,
+    STATES,
     STATUS,
     STATUSES,
     UPSTREAM,
@@ -217,13 +218,19 @@ def _configurations(_: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
 
 
 def _rate_limits(_: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
-    """Probes that the service refused with 429."""
+    """Probes that the service refused with 429: its own limit, or an error of its provider."""
     begun = sources.begun
     recent = [s for s in sources.samples if begun - BEFORE < s.at <= begun + DURING]
     refused = [sample for sample in recent if sample.outcome is Outcome.RATE_LIMITED]
     if len(refused) >= REFUSED and len(refused) >= SHARE * len(recent):
-        what = f"the service is rate limiting: {len(refused)} of {len(recent)} probes got HTTP 429"
-        yield CauseSign(CauseKind.PROBES_LIMITED, refused[0].at, what, late=DURING)
+        what = f"{len(refused)} of {len(recent)} probes got HTTP 429"
+        for kind in _dominant(_kind_of_refusal(sample) for sample in refused):
+            if kind is CauseKind.PROBES_LIMITED:
+                what = f"the service is rate limiting: {what}"
+            else:
+                error = plain(refused[-1].error or "", 3 * _CHARS)
+                what = f"the service passes on an error of its provider: {what} ({error})"
+            yield CauseSign(kind, refused[0].at, what, late=DURING)
 
 
 def _gateways(verdict: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
@@ -326,6 +333,15 @@ def _kind_of_error(sample: Sample) -> CauseKind | None:
     if status == 500 and upstream:
         return CauseKind.PROVIDER_ERRORS
     return STATUSES.get(status)
+
+
+def _kind_of_refusal(sample: Sample) -> CauseKind:
+    """What a 429 is about: the limit of the service, unless its message names a provider."""
+    error = sample.error or ""
+    if UPSTREAM.search(error) is None:
+        return CauseKind.PROBES_LIMITED
+    stated = (kind for kind, phrases in PHRASES if kind in STATES and phrases.search(error))
+    return next(stated, CauseKind.PROVIDER_LIMIT)
 
 
 def fastest_ms(read: ModelStatistics) -> float | None:

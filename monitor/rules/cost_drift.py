@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from enum import Enum
 from math import exp, isnan, log
 from statistics import fmean, median
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from monitor.domain import (
     Finding,
@@ -18,7 +17,6 @@ from monitor.domain import (
     VerdictState,
     certainty_text,
     cost_change_text,
-    usd_text,
 )
 from monitor.rules.answer_series import breach_length
 from monitor.rules.limit_checks import at_least, between, positive
@@ -26,6 +24,14 @@ from monitor.rules.packed_samples import instant, microseconds
 from monitor.rules.query_history import QueryHistory, UsageKey
 from monitor.rules.rule import Rule, Unit
 from monitor.rules.statistics import rarity
+from monitor.rules.usage_changes import (
+    LEAST,
+    UsageChange,
+    UsageFigure,
+    UsageMove,
+    separation,
+    with_companions,
+)
 from monitor.rules.window import Window
 
 _ROWS = 60
@@ -38,59 +44,8 @@ _LATEST = 8  # answers of the first look, of which more than half must differ
 _EVERY = 24  # answers until the usual figures for the first look are computed again
 _SAMPLED = 96  # earlier answers that these figures are computed from
 _SOONER = 0.9  # share of a limit at which the first look asks for a closer one
-_LEAST = 1e-12  # lower bound of a figure: zero has no logarithm
 _LOST = 0.75  # share of the usual sources: with fewer, the prompt is shorter
 _SETTLED = timedelta(hours=1)  # then the new level is what later answers are compared with
-
-
-class UsageFigure(Enum):
-    """A figure of an answer, causes before effects: its column in the history, and its name."""
-
-    CACHED = 3, "cache-hit rate"
-    PROMPT = 1, "prompt tokens"
-    ANSWER = 2, "answer tokens"
-    COST = 0, "cost"
-
-    def __init__(self, column: int, words: str) -> None:
-        self.column, self.words = column, words
-
-    @property
-    def is_share(self) -> bool:
-        return self is UsageFigure.CACHED
-
-    def middle(self, values: Sequence[float]) -> float:
-        """The typical value. A cache is hit or missed, so the median of its shares says little."""
-        return fmean(values) if self.is_share else median(values)
-
-    def distance(self, now: float, before: float) -> float:
-        """How far it moved: the difference of shares, otherwise the logarithm of the ratio."""
-        if self.is_share:
-            return now - before
-        return log(max(now, _LEAST) / max(before, _LEAST))
-
-    def text(self, value: float) -> str:
-        match self:
-            case UsageFigure.CACHED:
-                return f"{value:.0%}"
-            case UsageFigure.COST:
-                return usd_text(Decimal(f"{value:.6g}"))
-            case _:
-                return f"{value:,.0f}"
-
-
-class _Move(NamedTuple):
-    """A query whose latest answers differ from its earlier ones in one figure."""
-
-    key: UsageKey
-    log_odds: float
-    now: float
-    before: float
-    since: int  # the first of these answers, µs
-
-
-class _Change(NamedTuple):
-    figure: UsageFigure
-    moves: Sequence[_Move]  # the strongest first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +117,8 @@ class CostDriftRule(Rule):
             begun = microseconds(latest_incident.breach_since)
             changes = [c for c in changes if not self._regained(c, window, current, begun)]
         if changes:
-            return self._breach(window, changes, current, latest_incident)
+            moved = with_companions(changes, current, self._least, since=since, fewest=self.answers)
+            return self._breach(window, moved, current)
         because = "The answers use and cost what they usually do."
         return self._verdict(window.scope, VerdictState.OK, because)
 
@@ -198,7 +154,7 @@ class CostDriftRule(Rule):
                 spread = median([abs(value - middle) for value in values])
                 found[figure.column] = (
                     min(middle / exp(least), middle - spread),
-                    max(middle * exp(least), middle + spread, _LEAST),
+                    max(middle * exp(least), middle + spread, LEAST),
                 )
         return found
 
@@ -207,7 +163,7 @@ class CostDriftRule(Rule):
         figure: UsageFigure,
         histories: Mapping[UsageKey, QueryHistory],
         since: int | None,
-    ) -> _Change | None:
+    ) -> UsageChange | None:
         """The shortest stretch of latest answers that proves a change."""
         known = {}
         for key, history in histories.items():
@@ -226,7 +182,7 @@ class CostDriftRule(Rule):
                 enough = sum(move.log_odds for move in alike) >= self.evidence
                 if enough and len(rounds) >= _FEWEST_ROUNDS:
                     alike.sort(key=lambda move: -move.log_odds)
-                    return _Change(figure, alike)
+                    return UsageChange(figure, alike)
         return None
 
     def _move(
@@ -237,7 +193,7 @@ class CostDriftRule(Rule):
         positions: Sequence[int],
         values: Sequence[float],
         n: int,
-    ) -> _Move | None:
+    ) -> UsageMove | None:
         """How the latest n answers differ from the earlier ones; None if they hardly do."""
         if len(values) < n + self.answers:
             return None
@@ -245,8 +201,8 @@ class CostDriftRule(Rule):
         if abs(figure.distance(now, before)) < self._least(figure):
             return None
         up = now > before
-        between_both = (now + before) / 2 if figure.is_share else _geometric(now, before)
-        beyond = [(value > between_both) is up for value in values]
+        middle = separation(figure, now, before)
+        beyond = [(value > middle) is up for value in values]
         if 4 * sum(beyond[-n:]) < 3 * n:
             return None
         repeated = _MISSED if figure.is_share else _REPEATED
@@ -256,11 +212,11 @@ class CostDriftRule(Rule):
             return None
         length = breach_length(reversed(beyond), n)
         now, before = figure.middle(values[-length:]), figure.middle(values[:-length])
-        return _Move(key, log_odds, now, before, history.at(positions[-length]))
+        return UsageMove(key, log_odds, now, before, history.at(positions[-length]))
 
     def _regained(
         self,
-        change: _Change,
+        change: UsageChange,
         window: Window,
         histories: Mapping[UsageKey, QueryHistory],
         begun: int,
@@ -293,9 +249,8 @@ class CostDriftRule(Rule):
     def _breach(
         self,
         window: Window,
-        changes: Sequence[_Change],
+        changes: Sequence[UsageChange],
         histories: Mapping[UsageKey, QueryHistory],
-        latest_incident: Incident | None,
     ) -> Verdict:
         first = changes[0]
         strongest = first.moves[0]
@@ -327,7 +282,7 @@ class CostDriftRule(Rule):
             verdict,
             value=abs(ratio)
             if first.figure.is_share
-            else abs(strongest.now - strongest.before) / max(strongest.before, _LEAST),
+            else abs(strongest.now - strongest.before) / max(strongest.before, LEAST),
             limit=self.limit_cached if first.figure.is_share else self.limit,
             rows=tuple(shown[: -_ROWS - 1 : -1]),
             facts=facts,
@@ -339,7 +294,7 @@ class CostDriftRule(Rule):
                 restored="later answers are compared with the new level",
                 extent=f"{model[0].upper()}{model[1:]}",
                 money=cost_change_text(day, usual_day) if day is not None and usual_day else "",
-                certainty=f"{certainty_text(sum(move.log_odds for move in first.moves))}, compared "
+                certainty=f"{certainty_text(max(change.log_odds for change in changes))}, compared "
                 "with the earlier answers of the last day",
                 usd_a_day=day,
                 usual_usd_a_day=usual_day,
@@ -357,11 +312,7 @@ class CostDriftRule(Rule):
         )
 
 
-def _geometric(one: float, other: float) -> float:
-    return float((max(one, _LEAST) * max(other, _LEAST)) ** 0.5)
-
-
-def _compared(figure: UsageFigure, move: _Move) -> str:
+def _compared(figure: UsageFigure, move: UsageMove) -> str:
     return f"{figure.text(move.now)}, before {figure.text(move.before)}"
 
 

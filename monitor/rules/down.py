@@ -94,6 +94,11 @@ class DownRule(Rule):
         if not bad:
             return _none_failed(window.scope, state, len(shown), limit=float(self.failed))
         begun = begun or bad[-1].at
+        earlier: Sequence[Sample] = ()
+        if latest_incident is not None and latest_incident.open:
+            first = [*latest_incident.earlier_breaches, (latest_incident.breach_since, begun)][0][0]
+            tried = _tried(window, since=first)
+            earlier = [sample for good, sample in tried if not good and sample.at < begun]
         return Verdict(
             rule=self.name,
             scope=window.scope,
@@ -103,7 +108,7 @@ class DownRule(Rule):
             because=f"{len(bad)} of the last {len(shown)} probes failed: {named(bad)}.",
             rows=tuple(sample.id for sample in bad[:_ROWS]),
             facts={"First failure": f"{begun.astimezone(UTC):%H:%M:%S} UTC"},
-            finding=_finding(shown, begun),
+            finding=_finding(shown, begun, earlier),
             since=begun if state is VerdictState.BREACH else None,
         )
 
@@ -159,16 +164,24 @@ class DownRule(Rule):
         return _rounds(same) >= self.rounds or (good and len(same) >= self.good)
 
 
-def _finding(shown: Sequence[tuple[bool, Sample]], begun: datetime) -> Finding:
-    """What failed, as the header phrases it, and the service's own error message."""
+def _finding(
+    shown: Sequence[tuple[bool, Sample]], begun: datetime, earlier: Sequence[Sample]
+) -> Finding:
+    """What failed, as the header phrases it, and the service's own error message.
+
+    `earlier`: the failures of earlier breaches of the incident; its end names those as well.
+    """
     bad = [sample for good, sample in shown if not good]
     since = [good for good, sample in shown if sample.at >= begun]
     error, of = reported_error(bad), len(shown)
     failed = f"{failure_words(bad)} on {len(bad)} of {of} probes"
     answered = sum(since)  # in between
+    whole = failed
+    if earlier:
+        whole = f"{failure_words([*bad, *earlier])} on {len(bad) + len(earlier)} probes"
     return Finding(
         what=f"does not answer: {failed}",
-        was=f"{'probes failed' if answered else 'no answer'} {{when}} ({failed})",
+        was=f"{'probes failed' if answered else 'no answer'} {{when}} ({whole})",
         restored="answers again",
         began="probes have failed since {since}; " if answered else "no answer since {since}",
         extent=f"{answered} of {len(since)} since then succeeded" if answered else "",

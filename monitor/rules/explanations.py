@@ -54,13 +54,17 @@ def named(failed: Sequence[Sample]) -> str:
 
 
 def failure_words(failed: Sequence[Sample]) -> str:
-    """The failures in a few words: `HTTP 500`, `no first token and connection refused`."""
+    """The failures in a few words, the most frequent first: `HTTP 500`, `cut stream and HTTP 503`.
+
+    Of more than two kinds: `HTTP 500, cut stream and others`.
+    """
     kinds = Counter(
         kind if kind.startswith("HTTP ") else _WORDS_OF.get(sample.outcome, sample.outcome.value)
         for sample in failed
         for kind in [_kind(sample)]
-    ).most_common(2)
-    return " and ".join(words for words, _ in kinds)
+    )
+    words = [words for words, _ in kinds.most_common(2)]
+    return f"{', '.join(words)} and others" if len(kinds) > 2 else " and ".join(words)
 
 
 def reported_error(failed: Sequence[Sample]) -> str:

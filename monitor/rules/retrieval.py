@@ -53,6 +53,7 @@ _LOWEST = 0.2  # share of the earlier dates that may be exceptions, which the ev
 _REPEATED = 1 / 8  # worth of an answer whose figures repeat those of the one before
 _EVERY = 12  # answers until the usual figures for the first look are computed again
 _DAY_S = 86_400
+_USUAL = "The queries bring their usual sources."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,29 +111,25 @@ class RetrievalRule(Rule):
         """Judge the last day of one target."""
         if latest_incident is not None and latest_incident.open:
             return self._still(window, latest_incident, now)
-        histories = window.histories.sources
+        histories: Mapping[str, QueryHistory] = window.histories.sources
         if not histories or window.silent(now):
             return self._verdict(window.scope, VerdictState.NO_DATA, "No answer lists sources.")
         losses: list[ProvenLoss] = []
         if any(self._suspicious(history) for history in histories.values()):
-            histories = _asked(window)
+            histories = window.asked_sources
             past = None
-            if latest_incident is not None and latest_incident.resolved_at is not None:
-                begun = microseconds(latest_incident.breach_since)
-                past = (begun, microseconds(latest_incident.resolved_at))
+            if latest_incident is not None and (over_at := latest_incident.resolved_at) is not None:
+                past = (microseconds(latest_incident.breach_since), microseconds(over_at))
             losses = self._losses(histories, microseconds(window.since(latest_incident)), past)
         if losses:
             return self._breach(window, losses, {})
-        return self._verdict(
-            window.scope, VerdictState.OK, "The queries bring their usual sources."
-        )
+        return self._verdict(window.scope, VerdictState.OK, _USUAL)
 
     def _still(self, window: Window, latest_incident: Incident, now: datetime) -> Verdict:
         """Judge an open incident: each query must bring again what it brought before."""
-        histories = _asked(window)
+        histories = window.asked_sources
         begun = microseconds(latest_incident.breach_since)
-        bad, passing, newly = dict[str, str](), [], []
-        gone, recovered = [], False
+        bad, passing, newly, gone, recovered = dict[str, str](), [], [], list[str](), False
         for label, text in latest_incident.facts.items():
             query = label.removeprefix("Query ")
             kind = next((kind for kind in SourceLoss if text.startswith(kind.words)), None)
@@ -142,8 +139,7 @@ class RetrievalRule(Rule):
                 gone.append(query)
                 continue
             history = histories.get(query)
-            after = history.known(0, since=begun - 1) if history is not None else []
-            if history is None or not after:
+            if history is None or not (after := history.known(0, since=begun - 1)):
                 bad[label] = text
                 continue
             hits = self._bad_answers(kind, history, begun, after)
@@ -167,11 +163,8 @@ class RetrievalRule(Rule):
         if newly:
             return self._breach(window, newly, bad)
         if not bad:
-            because = "The queries bring their usual sources."
-            ordinary = self._verdict(window.scope, VerdictState.OK, because)
-            if gone and not recovered:
-                return unjudged_end(ordinary, removed(gone))
-            return ordinary
+            ordinary = self._verdict(window.scope, VerdictState.OK, _USUAL)
+            return unjudged_end(ordinary, removed(gone)) if gone and not recovered else ordinary
         if window.silent(now):
             return self._verdict(window.scope, VerdictState.NO_DATA, "No recent answer.")
         if len(passing) == len(bad):
@@ -360,8 +353,7 @@ class RetrievalRule(Rule):
         since = min(proof.since for loss in losses for proof in loss.proofs)
         begun = instant(since)
         hits, of = sum(p.hits for p in worst.proofs), sum(p.of for p in worst.proofs)
-        first = worst.proofs[0]
-        several = len(worst.proofs) > 1
+        first, several = worst.proofs[0], len(worst.proofs) > 1
         names = f"{len(worst.proofs)} queries" if several else f"query {first.query}"
         example = f"{first.query}: {first.text}" if several else first.text
         facts = dict(known)
@@ -402,9 +394,3 @@ class RetrievalRule(Rule):
             limit=float(self.rounds),
             because=because,
         )
-
-
-def _asked(window: Window) -> Mapping[str, QueryHistory]:
-    """The histories of the queries that are sent; a removed one is not judged."""
-    asked = window.asked
-    return {query: one for query, one in window.histories.sources.items() if query in asked}

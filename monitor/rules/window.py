@@ -3,8 +3,7 @@
 from array import array
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
@@ -12,7 +11,7 @@ from monitor.domain import Identity, Incident, Outcome, Sample
 from monitor.rules.answer_series import AnswerSeries
 from monitor.rules.packed_samples import SampleLog, instant, microseconds
 from monitor.rules.packed_sequence import PackedSequence
-from monitor.rules.query_history import QueryHistories
+from monitor.rules.query_history import QueryHistories, QueryHistory
 from monitor.rules.window_rounds import RoundLog, RoundSamples
 
 WITHIN_LIMIT = "Within the limit again"  # what is true of a share or a latency that recovers
@@ -154,6 +153,12 @@ class Window:
             return self._configured
         latest = range(1, min(len(self.rounds), SENT) + 1)
         return {query for nth in latest for query in self.rounds[-nth].asked}
+
+    @property
+    def asked_sources(self) -> Mapping[str, QueryHistory]:
+        """What the queries that are sent retrieved; a removed query is not judged."""
+        asked = self.asked
+        return {query: one for query, one in self.histories.sources.items() if query in asked}
 
     def silent(self, now: datetime) -> bool:
         """Whether the latest sample is too old to say anything about `now`."""

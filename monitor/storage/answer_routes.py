@@ -1,15 +1,17 @@
-"""How the answers of a target came about: failed attempts in records and gateway headers."""
+"""How the answers of a target came about: failed attempts, gateway headers, configurations."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.domain import ClaimKind, ProviderAttempt
 from monitor.identity.claims import FALLBACK_COUNTS
 from monitor.rules.cause_sources import AnswerRoute
+from monitor.storage.observations import PARTITIONS_AHEAD
+from monitor.storage.tables import observations
 
 MOST = 200  # answers of one incident that are examined
 # A round may last longer than its slot suggests: its answers are found by their own time.
@@ -60,3 +62,23 @@ def _number(value: str | None) -> int | None:
     return (
         int(value) if value and value.isascii() and value.isdecimal() and len(value) < 4 else None
     )
+
+
+async def configurations(
+    connection: AsyncConnection, target: str, *, since: datetime, until: datetime
+) -> Sequence[datetime]:
+    """When each configuration in that time came into use, oldest first; one may come back."""
+    table = observations.c
+    order = (table.started_at, table.id)
+    seen = (
+        select(
+            table.started_at.label("at"),
+            table.config_hash,
+            func.lag(table.config_hash).over(order_by=order).label("before"),
+        )
+        .where(table.target == target, table.slot >= since, table.origin != "manual")
+        .where(table.started_at <= until + PARTITIONS_AHEAD)
+        .subquery()
+    )
+    changed = select(seen.c.at).where(seen.c.config_hash.is_distinct_from(seen.c.before))
+    return list(await connection.scalars(changed.order_by(seen.c.at)))

@@ -355,26 +355,6 @@ async def identical_answers(
     return {str(row[0]): int(row[1]) for row in await connection.execute(statement)}
 
 
-async def configurations(
-    connection: AsyncConnection, target: str, *, since: datetime, until: datetime
-) -> Sequence[datetime]:
-    """When each configuration in that time came into use, oldest first; one may come back."""
-    table = observations.c
-    order = (table.started_at, table.id)
-    seen = (
-        select(
-            table.started_at.label("at"),
-            table.config_hash,
-            func.lag(table.config_hash).over(order_by=order).label("before"),
-        )
-        .where(table.target == target, table.slot >= since, table.origin != "manual")
-        .where(table.started_at <= until + PARTITIONS_AHEAD)
-        .subquery()
-    )
-    changed = select(seen.c.at).where(seen.c.config_hash.is_distinct_from(seen.c.before))
-    return list(await connection.scalars(changed.order_by(seen.c.at)))
-
-
 def sample_of(row: RowMapping | Mapping[Any, Any]) -> Sample:
     return Sample(
         id=row["id"],

@@ -21,7 +21,6 @@ from monitor.storage import (
     Connection,
     account_readings,
     answer_routes,
-    observations,
     provider_models,
 )
 from monitor.worker.model_polling import PROVIDER, declared_by, model_of
@@ -67,7 +66,7 @@ async def _found(
     model = model_of(target)
     limit = verdict.limit if RULES[verdict.rule].unit is Unit.MILLISECONDS else None
     log = window.log
-    in_force = await observations.configurations(connection, target.name, since=since, until=until)
+    in_force = await answer_routes.configurations(connection, target.name, since=since, until=until)
     sources = CauseSources(
         begun=begun,
         model=model,

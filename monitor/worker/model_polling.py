@@ -1,9 +1,9 @@
 """The job that reads a provider's public list of models and its statistics of them.
 
 The list is read once a day, again when an incident began since, and an hour after a model was
-first missing. One that is too short is not believed before it has said the same for a day. The statistics are read while
-an incident is new. Neither costs tokens, and neither is needed: a failure is logged and the next
-run tries again. Source: docs/alerts.md#likely-cause
+first missing. One that is too short is not believed before it has said the same for a day. The
+statistics are read while an incident is new. Neither costs tokens, and neither is needed: a failure
+is logged and the next run tries again. Source: docs/alerts.md#likely-cause
 """
 
 import logging

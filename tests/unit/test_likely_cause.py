@@ -287,6 +287,33 @@ def test_the_sentence_states_the_facts(case: str, sentence: str) -> None:
     assert cause.sentence == sentence
 
 
+@each(("error", "kind"), [
+    ("HTTP 429: Rate limit exceeded", KINDS.PROBES_LIMITED),
+    ("HTTP 429", KINDS.PROBES_LIMITED),
+    ("HTTP 429: OpenRouter: rate limited", KINDS.PROVIDER_LIMIT),
+    ("HTTP 429: Provider returned error", KINDS.PROVIDER_LIMIT),
+    ("HTTP 429: openai: You exceeded your current quota", KINDS.CREDIT),
+])  # fmt: skip
+def test_a_429_is_about_a_provider_if_its_message_names_one(error: str, kind: CauseKind) -> None:
+    verdict, sources = incident(GOOD + "xrr|xrr|xrr")
+    refused = Outcome.RATE_LIMITED
+    samples = [
+        replace(one, error=error) if one.outcome is refused else one for one in sources.samples
+    ]
+    cause = likely_cause(verdict, replace(sources, samples=samples))
+    assert cause is not None
+    assert cause.kind is kind
+    assert "6 of 21 probes got HTTP 429" in cause.sentence
+
+
+def test_evidence_against_a_cause_is_named_once() -> None:
+    readings = [key(minutes) for minutes in (-4, 1, 6, 11)]
+    cause = found(incident(records=attempts(401, 401), accounts=readings))
+    assert cause is not None
+    assert cause.owner is CauseOwner.CANNOT_TELL
+    assert cause.sentence.count("accepted the key") == 1
+
+
 def test_of_several_deployments_the_nearest_is_named() -> None:
     cause = found(incident(pages=[page(-50, version="5.1"), page(-20, version="5.2.1")]))
     assert cause is not None

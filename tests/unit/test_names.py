@@ -185,3 +185,20 @@ def test_noise_around_a_name_changes_nothing(name: str, prefix: str, suffix: str
 def test_noise_never_makes_two_models_one(one: str, other: str, suffix: str) -> None:
     if same(one, other) is False:
         assert same(f"{one}{suffix}", other) is not True
+
+
+@each(("name", "known"), [
+    ("reka-flash", True),
+    ("rekaai/reka-flash-3:free", True),
+    ("grok-beta", True),
+    ("x-ai/grok-vision-beta", True),
+    ("grok-2-vision", True),
+    ("dbrx-instruct", True),
+    ("inflection-3-pi", True),
+    ("helpdesk-v1", False),
+    ("default", False),
+    ("reka", False),
+    ("flash", False),
+])  # fmt: skip
+def test_a_name_of_a_known_model_is_no_name_of_a_services_own(name: str, known: bool) -> None:
+    assert parse(name).known is known

@@ -179,10 +179,15 @@ def test_no_message_of_any_order_states_a_time_without_the_fault() -> None:
 
 
 def test_a_key_that_is_read_later_explains_what_was_there_before() -> None:
-    """A provider is read every few minutes, so its fault is older than it seems."""
+    """A provider is read every few minutes, so its fault is a little older than it seems."""
     fallen = incident("fallback", opened_at=NOON)
-    for rule, scope, follows in (("key", "openrouter", True), ("down", "rag", False)):
-        cause = incident(rule, scope=scope, opened_at=NOON + EVERY)
+    for rule, scope, later, follows in (
+        ("key", "openrouter", EVERY, True),
+        ("key", "openrouter", 3 * EVERY, True),
+        ("key", "openrouter", 4 * EVERY, False),  # it was read before, and it was accepted
+        ("down", "rag", EVERY, False),
+    ):
+        cause = incident(rule, scope=scope, opened_at=NOON + later)
         assert INHIBITIONS.causes(cause, fallen)
         assert INHIBITIONS.follows_not(cause, fallen) is not follows
 

@@ -142,6 +142,32 @@ def test_it_states_before_after_and_the_money_of_a_day() -> None:
     assert len(verdict.rows) == 48
 
 
+@each(("changes", "what"), [
+    ({"cached": 640, "answer": 225},
+     "cache-hit rate of query q1: 64%, before 80%; also answer tokens, cost"),
+    ({"prompt": 1130}, "prompt tokens of query q1: 1,130, before 1,000; also cost"),
+    ({"prompt": 1130, "answer": 230, "cached": 904},
+     "prompt tokens of query q1: 1,130, before 1,000; also answer tokens, cost"),
+    ({"answer": 230}, "answer tokens of query q1: 233, before 203; also cost"),
+    ({"cached": 950}, "cost of query q1: $0.00013, before $0.0001"),  # that would be cheaper
+    ({"prompt": 1050}, "cost of query q1: $0.00013, before $0.0001"),  # too little
+    ({}, "cost of query q1: $0.00013, before $0.0001"),
+])  # fmt: skip
+def test_a_cost_that_moved_names_what_explains_it_first(changes: dict[str, int], what: str) -> None:
+    later = used(48, start=100, usd="0.00013", queries=(1,), **changes)  # type: ignore[arg-type]
+    verdict = judged(used(100), later)
+    assert verdict.finding.what == what
+    assert verdict.finding.certainty.startswith("almost certain")
+
+
+def test_what_moved_with_the_prompt_is_named_with_it() -> None:
+    noisy = [[*used(1, start=n, cached=0 if n % 5 in (0, 3) else 800)] for n in range(100)]
+    verdict = judged(*noisy, used(12, start=100, prompt=1500, cached=0))
+    assert verdict.finding.what == (
+        "cache-hit rate of 3 queries: 0%, before 48% (q0); also prompt tokens"
+    )
+
+
 def test_several_queries_are_one_notice() -> None:
     verdict = judged(used(100), used(8, start=100, cached=0))
     assert verdict.finding.what == "cache-hit rate of 3 queries: 0%, before 80% (q0)"

@@ -1,13 +1,15 @@
 """`down`: failed probes over rounds."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from monitor.domain import VerdictState
+from monitor.domain import Outcome, VerdictState
 from monitor.rules import DownRule
+from monitor.rules.explanations import failure_words
 from tests.case_tables import each
-from tests.probe_notation import NOON, after, incident, marked, window
+from tests.probe_notation import EVERY, NOON, after, incident, marked, window
 
 
 @each(
@@ -94,6 +96,31 @@ def test_the_sentence_counts_the_ways_it_failed() -> None:
     assert verdict.because == "5 of the last 5 probes failed: 4 refused, 1 timeout_first_token."
     assert verdict.facts == {"First failure": "12:00:01 UTC"}
     assert [row.int for row in verdict.rows] == [5, 4, 3, 2, 1]
+
+
+def test_the_end_of_several_breaches_names_the_kinds_of_all() -> None:
+    first = [*marked("xxx|xxx|xxx|...|...|..."), *marked("TTT|TTT", start=NOON + 6 * EVERY)]
+    seen = window(iter(first))
+    opened = incident("down", opened_at=first[5].at, since=NOON + timedelta(seconds=1))
+    returned = DownRule().judge(seen, opened, after(seen)).finding
+    assert returned.what == "does not answer: no first token in time on 6 of 6 probes"
+    assert returned.was == (
+        "no answer {when} (connection refused and no first token in time on 15 probes)"
+    )
+    again = replace(
+        opened, since=first[-6].at, earlier_breaches=((opened.breach_since, first[8].at),)
+    )
+    assert DownRule().judge(seen, again, after(seen)).finding.was == returned.was
+    whole = window(marked("xxx|xxx|xxx|xxx"))
+    alone = DownRule().judge(whole, opened, after(whole)).finding
+    assert alone.was == "no answer {when} (connection refused on 12 of 12 probes)"
+
+
+def test_more_than_two_kinds_are_others() -> None:
+    failed = list(marked("xxT|xxT|xxT"))
+    failed[0] = replace(failed[0], outcome=Outcome.STALLED)
+    assert failure_words(failed) == "connection refused, no first token in time and others"
+    assert failure_words(failed[1:]) == "connection refused and no first token in time"
 
 
 @pytest.mark.parametrize(
