@@ -93,16 +93,20 @@ def compare(request: ComparisonRequest) -> None:
         run_async(run.ask())
     except KeyboardInterrupt:
         status = INTERRUPTED
-    if not any(pair.a.answered or pair.b.answered for pair in run.pairs):
-        for line in _errors(run):
-            print(line, file=sys.stderr)  # noqa: T201
-        stop(run.stopped or f"neither side answered, in {len(run.pairs)} pairs", status or 1)
+    if not run.pairs:
+        stop(run.stopped or "interrupted before the first pair", status or 1)
+    answered = any(pair.a.answered or pair.b.answered for pair in run.pairs)
     page = run.page()
     if request.html is not None:
         with private_file(request.html) as file:
             file.write(comparison_page(page, run.pairs).encode())
-    for line in [document(page)] if request.as_json else table(page):
+    lines = table(page) if answered else ()
+    for line in [document(page)] if request.as_json else lines:
         print(line)  # noqa: T201
+    if not answered:
+        for line in page.errors:
+            print(line, file=sys.stderr)  # noqa: T201
+        stop(run.stopped or f"neither side answered, in {len(run.pairs)} pairs", status or 1)
     if not any(pair.answered for pair in run.pairs):
         stop(f"no pair was answered by both sides, of {len(run.pairs)}", status or 1)
     if status:
@@ -181,10 +185,12 @@ def _judge_target(request: ComparisonRequest) -> Target | None:
 
 
 def _writable(path: Path) -> None:
-    """Refuse a page that cannot be written before anything is paid for."""
+    """Refuse a page that cannot be written before anything is paid for; nothing is changed."""
+    existed = path.exists()
     try:
-        with private_file(path):
-            pass
+        path.open("ab").close()
+        if not existed:
+            path.unlink()
     except OSError as error:
         stop(f"--html {path}: {error.strerror}; name a file that can be written", BAD_INPUT)
 

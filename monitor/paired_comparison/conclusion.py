@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from monitor.domain import usd_text
 from monitor.paired_comparison.differences import (
+    ANSWERED,
     CONFIDENCE,
     PASSED,
     Difference,
@@ -49,6 +50,7 @@ def conclusion(
     pairs = max((share.pairs for share in held), default=0)
     for_a = [reason.words for reason in reasons if reason.side == "a"]
     for_b = [reason.words for reason in reasons if reason.side == "b"]
+    measured = [one.metric for one in found]
     missing = [
         name
         for metric, name in _COMPARED.items()
@@ -64,10 +66,14 @@ def conclusion(
         )
     if for_a:
         return f"Keep {a}: {b} {_joined(for_a)}, and no relevant advantage was shown{unknown}."
+    if silent := _silent(a, b, held):
+        return silent
     if pairs < FEWEST_PAIRS:
+        absent = [name for metric, name in _COMPARED.items() if metric not in measured]
+        unknown = f" ({_joined(absent)} could not be compared)" if absent else ""
         return (
             f"{pairs} pair{'s are' if pairs != 1 else ' is'} too few to show a difference between "
-            f"{a} and {b}: keep {a}, or repeat with at least {FEWEST_PAIRS} pairs."
+            f"{a} and {b}{unknown}: keep {a}, or repeat with at least {FEWEST_PAIRS} pairs."
         )
     shown = any(one.shown for one in compared) or any(share.shown for share in held)
     nothing = "is both sure and relevant after" if shown else "was shown in"
@@ -75,6 +81,21 @@ def conclusion(
         f"No difference between {a} and {b} {nothing} {pairs} pairs{unknown}: keep {a}, or "
         "repeat with more pairs, for example four times as many to see differences half as large."
     )
+
+
+def _silent(a: str, b: str, held: Sequence[ShareDifference]) -> str:
+    """That a side never answered, where no conclusion follows from it; empty if both did."""
+    for share in held:
+        if share.name == ANSWERED and share.pairs and not (share.a and share.b):
+            of = f"{share.pairs} pair{'s' * (share.pairs != 1)}"
+            if not (share.a or share.b):
+                return f"Neither {a} nor {b} answered, in {of}: nothing could be compared."
+            silent, other, count = (b, a, share.a) if share.a else (a, b, share.b)
+            return (
+                f"{silent} never answered, in {of}, and {other} did in {count}: nothing could be "
+                "compared; see its errors, then repeat."
+            )
+    return ""
 
 
 def _sure(reasons: Sequence[Reason], figures: int) -> Sequence[Reason]:
@@ -93,7 +114,7 @@ def _sure(reasons: Sequence[Reason], figures: int) -> Sequence[Reason]:
 
 def _shares(held: Sequence[ShareDifference]) -> list[Reason]:
     words = {
-        "answered": "answers",
+        ANSWERED: "answers",
         "complete": "completes its answer",
         PASSED: "passes its checks",
     }

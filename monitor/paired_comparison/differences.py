@@ -15,7 +15,7 @@ from scipy import stats
 from monitor.paired_comparison.paired_answers import METRICS, AnswerPair, Metric
 
 CONFIDENCE = 0.95
-PASSED = "passed its checks"
+ANSWERED, PASSED = "answered", "passed its checks"
 FEWEST = 6  # pairs: with fewer, no interval of the median reaches 95 %
 
 
@@ -121,7 +121,7 @@ def shares(pairs: Sequence[AnswerPair]) -> list[ShareDifference]:
     """
     checked = [pair for pair in pairs if None not in (pair.a.passed, pair.b.passed)]
     return [
-        _share("answered", [(pair.a.answered, pair.b.answered) for pair in pairs]),
+        _share(ANSWERED, [(pair.a.answered, pair.b.answered) for pair in pairs]),
         _share("complete", [(pair.a.complete, pair.b.complete) for pair in pairs]),
         *(
             [_share(PASSED, [(bool(p.a.passed), bool(p.b.passed)) for p in checked])]

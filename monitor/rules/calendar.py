@@ -15,6 +15,7 @@ from monitor.rules.rule import Rule, Unit
 _DAY = timedelta(days=1)
 _SHOWN = 8  # entries in one message
 _DIGEST_SHOWN = 4
+_DIGEST_CHARS = 300  # of a line of the digest; a longer one would be cut in the middle of a date
 _DETAIL = " changed: "  # the figures of a change follow
 _NEAR = 3  # days: entries that are nearer have the rule's full severity
 
@@ -168,14 +169,20 @@ class CalendarRule(Rule):
 
 
 def coming_up(entries: Iterable[CalendarEntry], now: datetime, *, within: timedelta) -> str:
-    """The nearest dates in one line, for the digest."""
+    """The nearest dates in one line for the digest, as many as fit into it as a whole."""
     near = sorted(
         (e for e in entries if e.kind.announced and now < e.at <= now + within),
         key=lambda entry: entry.at,
     )
     lines = [f"{_subject(entry)}: {_said(entry, now)}" for entry in near]
-    more = [f"and {len(lines) - _DIGEST_SHOWN} more"] * (len(lines) > _DIGEST_SHOWN)
-    return "; ".join(lines[:_DIGEST_SHOWN] + more) or f"nothing in the next {within.days} days"
+    if not lines:
+        return f"nothing in the next {within.days} days"
+    for shown in range(min(len(lines), _DIGEST_SHOWN), 0, -1):
+        more = [f"and {len(lines) - shown} more"] * (len(lines) > shown)
+        line = "; ".join(lines[:shown] + more)
+        if len(line) <= _DIGEST_CHARS:
+            break
+    return line
 
 
 def _notified(entry: CalendarEntry, left: int) -> int | None:

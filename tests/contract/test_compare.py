@@ -164,6 +164,32 @@ def test_a_side_that_never_answers_is_the_conclusion_and_two_are_an_error(tmp_pa
     assert "neither side answered, in 2 pairs" in both.err
 
 
+def test_what_cannot_be_compared_at_all_is_said_in_every_form(tmp_path: Path) -> None:
+    def service(request: Asked) -> Reply:
+        if request["body"]["model"].startswith(QUICK):
+            return stream(QUICK, "Hello there")
+        return 500, "application/json", ['{"error":"down"}']
+
+    page, never = tmp_path / "page.html", tmp_path / "never.html"
+    both = (SLOW, f"{SLOW}:b", "--target", "rag", "--count", "1")
+    with served(service) as (url, _):
+        none = compared(tmp_path, url, *both, "--json", "--html", str(page))
+        unpaid = compared(tmp_path, url, *both, "--budget", "0", "--html", str(never))
+        kept = compared(tmp_path, url, *both, "--budget", "0", "--html", str(page))
+        down = compared(tmp_path, url, SLOW, QUICK, "--target", "rag", "--count", "1")
+    result = json.loads(none.out)
+    said = f"Neither {SLOW} nor {SLOW}:b answered, in 2 pairs: nothing could be compared."
+    assert (none.status, result["conclusion"]) == (1, said)
+    assert result["errors"][0] == f"{SLOW}: 2 × HTTP 500: down"
+    assert (unpaid.status, never.exists()) == (1, False), "no empty page"
+    assert (kept.status, said in page.read_text()) == (1, True), "the page of before is kept"
+    assert down.status == 1
+    assert (
+        f"{SLOW} never answered, in 2 pairs, and {QUICK} did in 2: nothing could be compared"
+        in down.out
+    )
+
+
 def test_a_budget_of_nothing_sends_nothing_and_an_unknown_price_is_said(tmp_path: Path) -> None:
     with served(Models()) as (url, asked):
         none = compared(tmp_path, url, QUICK, SLOW, "--target", "rag", "--budget", "0")

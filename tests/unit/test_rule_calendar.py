@@ -161,6 +161,10 @@ def test_the_digest_names_the_nearest_dates() -> None:
         "and 1 more",
     ]
     assert coming_up([], NOON, within=30 * DAY) == "nothing in the next 30 days"
+    long = [entry(n * DAY, scope=f"s{n}", what=80 * "w") for n in (1, 2, 3)]
+    said = coming_up(long, NOON, within=30 * DAY)
+    assert said.endswith("UTC; and 1 more"), "none is cut in the middle of its date"
+    assert len(said) <= 300
 
 
 @pytest.mark.parametrize("days", [0, -1, 366])
