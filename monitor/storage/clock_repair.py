@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    case,
     func,
     or_,
     select,
@@ -110,7 +111,10 @@ async def correct(connection: AsyncConnection) -> int:
             for column in table.c
             if isinstance(column.type, DateTime) and column.name not in _PLANNED
         ]
-        clamped = {column.name: func.least(column, present) for column in written}
+        # Not `least`, which would also date what has not happened: it ignores NULL.
+        clamped = {
+            column.name: case((column > present, present), else_=column) for column in written
+        }
         wrong = or_(*(column > limit for column in written))
         count += (await connection.execute(update(table).where(wrong).values(clamped))).rowcount
     for statement in _OTHERS:

@@ -321,6 +321,30 @@ async def test_state_of_the_future_is_set_to_now(
     assert rows(database_url, state) == [(True, True, True, True)]
 
 
+async def test_what_has_not_happened_is_not_dated_now(database: Database) -> None:
+    """An open incident stays open, a notice is still to be sent, a channel is not broken."""
+    async with database.begin() as connection:
+        await outbox.add(connection, notice(number=None), channels={"console": True}, incident=None)
+    at = now() + timedelta(days=730)
+    await run(database, "UPDATE outbox SET created_at = :at", at=at)
+    await run(database, "INSERT INTO channels (channel, configured_at) VALUES ('console', :at)",
+              at=at)  # fmt: skip
+    before = {}
+    for table in clocks._STATE:
+        async with database.begin() as connection:
+            found = await connection.execute(text(f"SELECT * FROM {table.name}"))
+            before[table.name] = [dict(row) for row in found.mappings()]
+    async with database.begin() as connection:
+        assert await clocks.correct(connection) >= 2
+    for table, held in before.items():
+        async with database.begin() as connection:
+            found = await connection.execute(text(f"SELECT * FROM {table}"))
+            after = [dict(row) for row in found.mappings()]
+        assert [{k for k, v in row.items() if v is None} for row in after] == [
+            {k for k, v in row.items() if v is None} for row in held
+        ], table
+
+
 @pytest.mark.parametrize("ahead", [timedelta(days=1), timedelta(days=730)])
 async def test_a_notice_that_waits_for_the_future_is_sent_now(
     database: Database, database_url: str, ahead: timedelta
