@@ -5,13 +5,14 @@
 For each mode a worker of its own (`monitor run`, embedded Postgres) asks a good target every
 2 s and one or more hostile ones every 5 s. At the same time a second worker, the control, does the
 same with harmless answers: what delays both is the machine. Shown are the greatest resident memory
-of the worker's process, its CPU, how late the good target's probes began, and how many of its
-samples were flagged degraded; the last two also of the control. With `--together` all hostile
-streams begin at the same instant. Exit status 1 when a goal is missed: 150 MiB, and at most 100 ms
-and no degraded sample more than the control.
+of the worker's process, its CPU, how late the good target's probes began, how many of its samples
+were flagged degraded, and their greatest TTFT; the last three also of the control. With
+`--together` all hostile streams begin at the same instant. Exit status 1 when a goal is missed:
+150 MiB, and at most 100 ms and no degraded sample more than the control.
 """
 
 import argparse
+import gzip
 import json
 import os
 import signal
@@ -27,6 +28,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
@@ -80,12 +82,32 @@ MODES: dict[str, Callable[[], Iterator[bytes]]] = {
     "reasoning and text": once(said("a" * 40) * 45_000, DONE),
     "slow to read": once(said("also " * 40 + "zzz I'm Claude, made by Anthropic."), DONE),
     "slow to read, 256 KB": once(*[said("sono un modello AI, " * 11_000)] * 15, DONE),
+    "blank lines": endless(b"\r\n   \n\t\n\n" * 10_000),
+    "deep nesting": once(*[b"data: " + b'{"a":[' * 30_000 + b"\n\n"] * 10, DONE),
+}
+# With a head of their own.
+WHOLE: dict[str, Callable[[], Iterator[bytes]]] = {
+    "endless headers": lambda: (
+        (b"HTTP/1.1 200 OK\r\n" if not n else b"") + b"X-%d: a\r\n" % n * 200 for n in count()
+    ),
+    "endless header": lambda: (
+        (b"HTTP/1.1 200 OK\r\nX-A: " if not n else b"") + b"a" * 50_000 for n in count()
+    ),
+    "redirects": once(b"HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n"),
+    "gzip bomb": once(
+        HEAD[:-2] + b"Content-Encoding: gzip\r\n\r\n",
+        gzip.compress(said("word " * 30) * 1_000_000, compresslevel=1),
+    ),
+    "JSON of 100,000 lines": once(
+        HEAD.replace(b"text/event-stream", b"application/json"),
+        b"[" + b'{"text": "a"},\n' * 100_000 + b"{}]",
+    ),
 }
 
 
 def serve(mode: str, *, together: bool) -> None:
     """Answer every connection with one mode's stream; prints the port. Runs until killed."""
-    stream = good if mode == "good" else MODES[mode]
+    stream = good if mode == "good" else (MODES | WHOLE)[mode]
     with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
         print(server.getsockname()[1], flush=True)
         while True:
@@ -99,7 +121,8 @@ def answer(peer: socket.socket, stream: Callable[[], Iterator[bytes]], together:
         peer.recv(65536)
         if together:  # every server waits for the same instant of the clock
             time.sleep(HOSTILE_S - time.time() % HOSTILE_S)
-        peer.sendall(HEAD)
+        if stream not in WHOLE.values():
+            peer.sendall(HEAD)
         for block in stream():
             peer.sendall(block)
 
@@ -114,6 +137,7 @@ class Row:
     probes: int
     late_ms: float
     degraded: int
+    ttft_ms: float  # the greatest of the good target, which sends its first word after 20 ms
     endings: str
 
     def good(self, control: "Row") -> bool:
@@ -126,7 +150,8 @@ class Row:
         return (
             f"| {self.mode} | {self.mib:.0f} | {self.cores:.2f} | {self.probes} | "
             f"{self.late_ms:.0f} | {control.late_ms:.0f} | "
-            f"{self.degraded} | {control.degraded} | {self.endings} |"
+            f"{self.degraded} | {control.degraded} | "
+            f"{self.ttft_ms:.1f} | {control.ttft_ms:.1f} | {self.endings} |"
         )
 
 
@@ -180,7 +205,8 @@ def measured(mode: str, *, seconds: float, hostile: int, together: bool) -> Row:
     late_s = max((late for row in ours if (late := lateness_s(row, since)) is not None), default=0)
     endings = ", ".join(sorted({row["outcome"] for row in seen if row["target"] != "good"}))
     degraded = sum(row["stamp"] == "degraded" for row in ours)
-    return Row(mode, mib, cores, len(ours), late_s * 1000, degraded, endings)
+    ttft_ms = max((float(row["ttft_ms"]) for row in ours if row["ttft_ms"]), default=0)
+    return Row(mode, mib, cores, len(ours), late_s * 1000, degraded, ttft_ms, endings)
 
 
 def lateness_s(row: Mapping[str, str], since: float) -> float | None:
@@ -233,7 +259,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--modes", nargs="+", choices=[*MODES], default=[*MODES])
+    parser.add_argument("--modes", nargs="+", choices=[*MODES, *WHOLE], default=[*MODES, *WHOLE])
     parser.add_argument("--seconds", type=float, default=17)
     parser.add_argument("--hostile", type=int, default=1, help="hostile targets at once")
     parser.add_argument("--together", action="store_true", help="hostile streams begin at once")
@@ -241,8 +267,9 @@ def main() -> int:
     options = parser.parse_args()
     if options.serve:
         serve(options.serve, together=options.together)
-    print("| mode | MiB | cores | good probes | late ms | control | degraded | control | ends as |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    columns = ("mode", "MiB", "cores", "good probes", "late ms", "control", "degraded", "control",
+               "TTFT ms", "control", "ends as")  # fmt: skip
+    print(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
     measure = partial(
         measured, seconds=options.seconds, hostile=options.hostile, together=options.together
     )
