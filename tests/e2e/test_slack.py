@@ -13,6 +13,7 @@ from monitor.rules import RULES
 from monitor.simulator.slack_channel import PostedMessage
 from monitor.simulator.slack_server import SlackReplyStep, SlackServer
 from tests.e2e.worker_process import (
+    AT_ONCE,
     Process,
     configuration,
     eventually,
@@ -26,8 +27,7 @@ from tests.e2e.worker_process import (
 # speaks after one slow round: how soon it should is tested elsewhere.
 OTHERS = [rule for rule in RULES if rule not in ("ttft", "delivery")]
 SECTIONS = "\n".join([
-    *(f"[rules.{rule}]\nenabled = false" for rule in OTHERS),
-    '[rules.ttft]\nmode = "consecutive"\nrounds = 1',
+    AT_ONCE, *(f"[rules.{rule}]\nenabled = false" for rule in OTHERS)
 ])  # fmt: skip
 OPENED = "FIRING #1 ttft · rag: "
 SOON_S = 240

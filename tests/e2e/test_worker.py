@@ -15,6 +15,7 @@ from monitor.embedded_postgres.process import socket_directory
 from monitor.simulator.slack_channel import PostedMessage
 from monitor.simulator.slack_server import SlackReplyStep, SlackServer
 from tests.e2e.worker_process import (
+    AT_ONCE,
     configuration,
     eventually,
     rows,
@@ -62,7 +63,7 @@ def test_killed_at_any_moment_it_goes_on_where_it_was_and_repeats_nothing(
     tmp_path: Path, database_url: str
 ) -> None:
     with service("slow") as stage, SlackServer() as inbox:
-        configuration(tmp_path, stage.url)
+        configuration(tmp_path, stage.url, more=AT_ONCE)
         with worker(tmp_path, DATABASE_URL=database_url, **slack(inbox)) as monitor:
             inbox.wait_for(fired, 240)
             monitor.child.kill()
@@ -83,12 +84,12 @@ def test_news_written_but_not_sent_is_reported_after_a_restart(
     tmp_path: Path, database_url: str
 ) -> None:
     with service("slow") as stage:
-        configuration(tmp_path, stage.url)
+        configuration(tmp_path, stage.url, more=AT_ONCE)
         dead = {"SLACK_BOT_TOKEN": "xoxb-inbox", "SLACK_CHANNEL": "#alerts",
                 "SLACK_API_BASE_URL": "http://127.0.0.1:9/api/"}  # fmt: skip
         with worker(tmp_path, DATABASE_URL=database_url, **dead) as monitor:
             tried = "SELECT 1 FROM outbox WHERE attempts > 0 AND incident > 0"
-            eventually(lambda: rows(database_url, tried), 90, "a first try")
+            eventually(lambda: rows(database_url, tried), 240, "a first try")
             monitor.child.kill()
             monitor.child.wait(60)
         with SlackServer() as inbox, worker(tmp_path, DATABASE_URL=database_url, **slack(inbox)):
@@ -100,7 +101,7 @@ def test_killed_after_slack_took_the_message_it_repeats_it_once_and_says_so(
     tmp_path: Path, database_url: str
 ) -> None:
     with service("slow") as stage, SlackServer() as inbox:
-        configuration(tmp_path, stage.url)
+        configuration(tmp_path, stage.url, more=AT_ONCE)
         inbox.script([SlackReplyStep(late_s=25)] * 9)
         with worker(tmp_path, DATABASE_URL=database_url, **slack(inbox)) as monitor:
             inbox.wait_for(fired, 240)  # taken, and the reply is on its way
@@ -138,7 +139,7 @@ def test_two_workers_on_one_database_ask_a_slot_once_and_report_once(
     tmp_path: Path, database_url: str
 ) -> None:
     with service("slow") as stage, SlackServer() as inbox:
-        configuration(tmp_path, stage.url)
+        configuration(tmp_path, stage.url, more=AT_ONCE)
         given = {"DATABASE_URL": database_url, **slack(inbox)}
         with worker(tmp_path, **given) as one, worker(tmp_path, **given) as two:
             inbox.wait_for(fired, 240)
@@ -154,9 +155,9 @@ def test_two_workers_on_one_database_ask_a_slot_once_and_report_once(
 
 def test_without_slack_news_goes_to_the_console(tmp_path: Path, database_url: str) -> None:
     with service("slow") as stage:
-        configuration(tmp_path, stage.url)
+        configuration(tmp_path, stage.url, more=AT_ONCE)
         with worker(tmp_path, DATABASE_URL=database_url) as monitor:
-            eventually(lambda: "FIRING #1 ttft · rag: " in monitor.log(), 90, "a message")
+            eventually(lambda: "FIRING #1 ttft · rag: " in monitor.log(), 240, "a message")
             assert monitor.stop() == 0
 
 
@@ -197,14 +198,14 @@ def test_a_muted_rule_reports_nothing_and_what_is_still_true_afterwards_is_repor
     tmp_path: Path, database_url: str
 ) -> None:
     with service("slow") as stage, SlackServer() as inbox:
-        configuration(tmp_path, stage.url)
+        configuration(tmp_path, stage.url, more=AT_ONCE)
         muted = run_command(
             tmp_path, "incidents", "mute", "--rule", "ttft", "--for", "1h", "--reason", "load test",
             DATABASE_URL=database_url,
         )  # fmt: skip
         assert muted.returncode == 0, muted.stderr
         with worker(tmp_path, DATABASE_URL=database_url, **slack(inbox)):
-            eventually(lambda: rows(database_url, "SELECT 1 FROM incidents"), 90, "an incident")
+            eventually(lambda: rows(database_url, "SELECT 1 FROM incidents"), 240, "an incident")
             time.sleep(2)
             assert fired(inbox.messages) == []
             ended = run_command(tmp_path, "incidents", "unmute", "--rule", "ttft",

@@ -136,6 +136,11 @@ def service(situation: str = "healthy", *, pace: float = 1.0) -> Iterator[Servic
             stage.child.stdout.close()
 
 
+# Fire after one slow round: the usual rule takes minutes on a busy machine, whose samples of a
+# stalled process do not count.
+AT_ONCE = '[rules.ttft]\nmode = "consecutive"\nrounds = 1\n'
+
+
 def configuration(home: Path, url: str, *, every: str = "1s", more: str = "") -> None:
     """Two canned queries, fast rounds, the usual limits."""
     (home / "monitor.toml").write_text(f"""
