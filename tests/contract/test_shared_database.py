@@ -37,8 +37,10 @@ def debian_15() -> Iterator[str]:
         whom = [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups"]
         os.chown(place, 65534, 65534)
     initdb = [DEBIAN / "initdb", "-D", data, "-U", "monitor", "-A", "trust", "-E", "UTF8"]
-    subprocess.run([*whom, *initdb, "--locale=C"], check=True, capture_output=True, cwd=place)
-    serve = [DEBIAN / "postgres", "-D", data, "-k", place, "-c", "listen_addresses="]
+    subprocess.run(
+        [*whom, *initdb, "--locale=C", "--no-sync"], check=True, capture_output=True, cwd=place
+    )
+    serve = [DEBIAN / "postgres", "-D", data, "-k", place, "-c", "listen_addresses=", "-F"]
     with (place / "log").open("wb") as log:
         server = subprocess.Popen([*whom, *serve], stdout=log, stderr=log, cwd=place)
     url = f"postgresql://monitor@/postgres?host={quote(str(place))}"

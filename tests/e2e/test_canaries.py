@@ -131,8 +131,8 @@ def test_a_worker_lets_no_secret_out(
     tmp_path: Path, database_url: str, planted: dict[str, str], inbox: SlackServer, channel: Channel
 ) -> None:
     with worker(tmp_path, **planted, **channel(inbox)) as monitor:
-        probes = "SELECT 1 FROM observations OFFSET 40"
-        eventually(lambda: rows(database_url, probes), 90, "forty probes")
+        probes = "SELECT 1 FROM observations OFFSET 13"
+        eventually(lambda: rows(database_url, probes), 240, "each kind of answer twice")
         inbox.wait_for(lambda notified: [m for m in notified if m.text.startswith("FIRING")], 240)
         read = "SELECT 1 FROM account_readings OFFSET 5"
         eventually(lambda: rows(database_url, read), 120, "accounts read twice")
