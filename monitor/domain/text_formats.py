@@ -42,11 +42,11 @@ def amount_text(
 def bill_text(usd: Decimal, within_usd: Decimal | None, days: int) -> str:
     """How near the bill is to a sum: `$2.03, ± $0.05 by 30 days of reconciliation`.
 
-    Empty if `within_usd` is not known.
+    Empty if `within_usd` is not known, or if there is no spend.
     """
-    if within_usd is None:
+    if within_usd is None or not usd:
         return ""
-    return f"{usd_text(usd)}, ± {usd_text(within_usd)} by {days} days of reconciliation"
+    return f"{usd_text(usd)}, ± {rounded_usd_text(within_usd)} by {days} days of reconciliation"
 
 
 def cost_change_text(now: Decimal, before: Decimal | None) -> str:

@@ -228,7 +228,7 @@ def _answers(served: Sequence[DigestAnswers], identity: Identity) -> int:
 
 
 def _spent(day: DaySpend | None, limit_usd: Decimal | None) -> str:
-    if day is None:
+    if day is None or (day.at_least and not day.high_usd):  # at least nothing
         return _NOT_KNOWN
     limit = "" if limit_usd is None else f" of {usd_text(limit_usd)}"
     return amount_text(day.total_usd, day.high_usd, at_least=day.at_least) + limit
@@ -301,7 +301,8 @@ def _delivery(own: DigestMonitor) -> str:
 
 
 def _against(value_ms: float | None, limit_ms: float | None) -> str:
-    return _ms(value_ms) + ("" if limit_ms is None else f" of {limit_ms:,.0f} ms")
+    known = value_ms is not None and limit_ms is not None
+    return _ms(value_ms) + (f" of {limit_ms:,.0f} ms" if known else "")
 
 
 def _ms(value: float | None) -> str:

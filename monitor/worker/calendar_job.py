@@ -11,7 +11,15 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from zoneinfo import ZoneInfo
 
-from monitor.domain import ALL, AccountReading, AccountState, Target, TryLater, usd_text
+from monitor.domain import (
+    ALL,
+    AccountReading,
+    AccountState,
+    Target,
+    TryLater,
+    rounded_usd_text,
+    usd_text,
+)
 from monitor.incidents.inhibitions import Inhibitions
 from monitor.incidents.notices import passing_notice
 from monitor.incidents.silences import is_silenced
@@ -208,7 +216,8 @@ def _credit_end(credit: KeyCredit, now: datetime) -> CalendarEntry | None:
     if credit.day_usd <= 0 or credit.left_usd / credit.day_usd > FARTHEST_CREDIT.days:
         return None
     left = timedelta(days=float(credit.left_usd / credit.day_usd))
-    spent = f"{usd_text(credit.left_usd)} of credit is used up at {usd_text(credit.day_usd)} a day"
+    rate = f"{rounded_usd_text(credit.day_usd)} a day"
+    spent = f"{usd_text(credit.left_usd)} of credit is used up at {rate}"
     return CalendarEntry(
         kind=CalendarKind.CREDIT,
         scope=credit.provider,

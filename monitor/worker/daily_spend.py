@@ -268,7 +268,9 @@ async def _judged(
         billers=billers(settings.targets.values(), provider_of),
     )
     total = found.spend.total
-    within = uncertainty(await reconciled(connection, context), total.usd)
+    within = None
+    if not total.at_least:  # how far a lower bound is from the bill is not known
+        within = uncertainty(await reconciled(connection, context), total.usd)
     return Spend(
         day=starts_at.astimezone(zone).date(),
         starts_at=starts_at,

@@ -72,8 +72,8 @@ async def _figures(connection: Connection, context: WorkerContext, now: datetime
 
 
 def _with_bill(day: DaySpend | None, bills: Sequence[ReconciledDay]) -> DaySpend | None:
-    """A day with how near its bill is, if enough days are reconciled."""
-    within = uncertainty(bills, day.total_usd) if day else None
+    """A day with how near its bill is, if enough days are reconciled; a lower bound has no bill."""
+    within = uncertainty(bills, day.total_usd) if day and not day.at_least else None
     if day is None or within is None:
         return day
     return replace(day, bill_within_usd=within.usd, reconciled_days=within.days)

@@ -73,6 +73,16 @@ def told(**changes: object) -> Notice:
     return digest.notice(TODAY, replace(WELL, **changes), at=NINE)  # type: ignore[arg-type]
 
 
+def test_what_is_not_known_has_no_limit_beside_it() -> None:
+    unmeasured = [replace(one, rounds=0, probes=0, mean_ms=None) for one in WELL.latencies]
+    assert WELL.yesterday is not None
+    nothing = replace(WELL.yesterday, total_usd=Decimal(0), total_high_usd=None, at_least=True)
+    notice = told(latencies=unmeasured, yesterday=nothing)
+    assert notice.sentence.startswith("TTFT not known, ")
+    assert "spent not known on " in notice.sentence
+    assert notice.facts["Spend yesterday"].startswith("not known; meters: probes ")
+
+
 def incident(number: int, opened_h: float, resolved_h: float | None = None) -> DigestIncident:
     """Hours before the digest."""
     return DigestIncident(

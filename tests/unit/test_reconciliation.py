@@ -42,3 +42,6 @@ def test_in_words() -> None:
         "$2.03, ± $0.05 by 30 days of reconciliation"
     )
     assert bill_text(Decimal("2.03"), None, 0) == ""
+    assert bill_text(Decimal(0), Decimal(0), 30) == ""
+    assert bill_text(Decimal("1.15"), Decimal("0.06758"), 30).startswith("$1.15, ± $0.07 by 30 ")
+    assert bill_text(Decimal("0.0115"), Decimal("0.00068"), 30).startswith("$0.0115, ± $0.00068 ")
