@@ -86,15 +86,16 @@ def conclusion(
 def _silent(a: str, b: str, held: Sequence[ShareDifference]) -> str:
     """That a side never answered, where no conclusion follows from it; empty if both did."""
     for share in held:
-        if share.name == ANSWERED and share.pairs and not (share.a and share.b):
-            of = f"{share.pairs} pair{'s' * (share.pairs != 1)}"
-            if not (share.a or share.b):
-                return f"Neither {a} nor {b} answered, in {of}: nothing could be compared."
-            silent, other, count = (b, a, share.a) if share.a else (a, b, share.b)
-            return (
-                f"{silent} never answered, in {of}, and {other} did in {count}: nothing could be "
-                "compared; see its errors, then repeat."
-            )
+        if share.name != ANSWERED or not share.pairs or (share.a and share.b):
+            continue
+        pairs = f"{share.pairs} pair{'s' * (share.pairs != 1)}"
+        if not (share.a or share.b):
+            return f"Neither {a} nor {b} answered, in {pairs}: nothing could be compared."
+        return (
+            f"{pairs} {'are' if share.pairs != 1 else 'is'} too few to show a difference between "
+            f"{a} and {b}: {b if share.a else a} never answered; see its errors, then repeat with "
+            f"at least {FEWEST_PAIRS} pairs."
+        )
     return ""
 
 
