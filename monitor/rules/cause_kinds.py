@@ -62,3 +62,5 @@ REJECTIONS = {
 PROVIDERS = frozenset(
     {CauseKind.PROVIDER_ERRORS, CauseKind.PROVIDER_LIMIT, CauseKind.PROVIDER_STATISTICS}
 )
+# Statistics of the provider that are normal contradict these, but not the limit of an account.
+OUTAGES = PROVIDERS - {CauseKind.PROVIDER_LIMIT}

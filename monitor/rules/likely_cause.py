@@ -19,6 +19,7 @@ from monitor.rules.cause_kinds import (
     FIRST_STEPS,
     HOW,
     OF_SERVICE,
+    OUTAGES,
     OWNERS,
     PROVIDERS,
     REJECTIONS,
@@ -168,4 +169,4 @@ def _counter_signs(sources: CauseSources) -> Iterator[tuple[CauseKind, str, str]
         settled = begun + PAGE_LATE <= read.at <= begun + DURING
         if settled and not slow and uptimes and min(uptimes) >= UP_PERCENT:
             text = f"the provider's own statistics are normal ({min(uptimes):.0f} % uptime)"
-            yield from ((kind, of, text) for kind in PROVIDERS for of in ("", OPENROUTER))
+            yield from ((kind, of, text) for kind in OUTAGES for of in ("", OPENROUTER))

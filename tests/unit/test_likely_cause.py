@@ -306,6 +306,15 @@ def test_a_429_is_about_a_provider_if_its_message_names_one(error: str, kind: Ca
     assert "6 of 21 probes got HTTP 429" in cause.sentence
 
 
+@each(("status", "owner"), [(429, CauseOwner.PROVIDER), (503, CauseOwner.CANNOT_TELL)])
+def test_normal_statistics_contradict_an_outage_and_no_limit_of_an_account(
+    status: int, owner: CauseOwner
+) -> None:
+    cause = found(incident(records=attempts(status), statistics=[hosts(6, 99.9, 99.8)]))
+    assert cause is not None
+    assert cause.owner is owner
+
+
 def test_evidence_against_a_cause_is_named_once() -> None:
     readings = [key(minutes) for minutes in (-4, 1, 6, 11)]
     cause = found(incident(records=attempts(401, 401), accounts=readings))
