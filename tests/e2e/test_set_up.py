@@ -40,6 +40,12 @@ def wheel(folder: Path, name: str) -> str:
     return f"{name}==1 --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
 
 
+@pytest.fixture(autouse=True)
+def apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No module comes from the repository."""
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+
+
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """The script with a program and locks of its own, whose packages need no index."""
@@ -54,9 +60,7 @@ def clone(tmp_path: Path) -> Path:
 
 
 def begun(clone: Path, *arguments: str, path: str = "", **more: Any) -> subprocess.Popen[str]:
-    environ = {
-        k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "UV_", "PYTHONPATH"))
-    } | {
+    environ = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "UV_"))} | {
         "PIP_NO_INDEX": "1",
         "PIP_FIND_LINKS": str(clone),
         "PIP_CONFIG_FILE": os.devnull,

@@ -53,7 +53,11 @@ def test_demo_examples_and_migrations_are_in_the_wheel(wheel: Path) -> None:
     assert not rest, "nothing else is shipped"
 
 
-def test_the_installed_program_runs_without_the_repository(installed: Path, tmp_path: Path) -> None:
+def test_the_installed_program_runs_without_the_repository(
+    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+
     def call(script: str, *arguments: str, **given: str) -> str:
         ended = subprocess.run(
             [installed / script, *arguments],
