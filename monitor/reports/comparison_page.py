@@ -108,7 +108,8 @@ def _signed(metric: Metric, value: float) -> str:
 def table(page: ComparisonPage) -> Iterator[str]:
     """The result for a terminal, the conclusion last."""
     queries = f"{len(page.queries)} quer{'y' if len(page.queries) == 1 else 'ies'}"
-    yield f"{page.pairs} pairs of {queries}: A is {page.a}, B is {page.b}"
+    pairs = f"{page.pairs} pair{'' if page.pairs == 1 else 's'}"
+    yield f"{pairs} of {queries}: A is {page.a}, B is {page.b}"
     cells = [("", "A", "B", "B − A", "95 % interval")]
     cells += [(row.name, row.a, row.b, row.difference, row.interval) for row in rows(page)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
