@@ -42,8 +42,9 @@ def wheel(folder: Path, name: str) -> str:
 
 @pytest.fixture(autouse=True)
 def apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No module comes from the repository."""
+    """No module comes from the repository, and no byte code of a temporary one is kept."""
     monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The wheel, installed where nothing of the repository is in reach, has all that it needs."""
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -27,9 +28,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(wheel: Path) -> Path:
     """The folder of the scripts. Only the dependencies are borrowed from our own environment."""
     home = wheel.parent / "venv"
-    subprocess.run([sys.executable, "-m", "venv", home], check=True)
+    keep_nothing = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run([sys.executable, "-m", "venv", home], check=True, env=keep_nothing)
     pip = [home / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "install"]
-    subprocess.run([*pip, "--quiet", "--no-index", "--no-deps", wheel], check=True)
+    offline = ("--quiet", "--no-index", "--no-deps", "--no-compile", wheel)
+    subprocess.run([*pip, *offline], check=True, env=keep_nothing)
     libraries = sysconfig.get_path("purelib", "venv", {"base": str(home)})
     Path(libraries, "borrowed.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
     return home / "bin"
@@ -57,6 +60,7 @@ def test_the_installed_program_runs_without_the_repository(
     installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
 
     def call(script: str, *arguments: str, **given: str) -> str:
         ended = subprocess.run(
