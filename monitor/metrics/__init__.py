@@ -32,6 +32,7 @@ StatusPages = Callable[[str], Awaitable[EndpointReply | None]]  # by path
 
 MOST_TARGETS = 200  # with series of their own: some 20 KB of a page each
 PAUSE_AFTER, PAUSE_S = 50, 0.0005  # samples of a page, and the pause after them
+PATIENCE_S, LOOK_S = 1.0, 0.005  # how long a page waits for an evaluation, and how often it looks
 FRESH_S = 1.0  # how long a page is served again
 INTERVALS = 3  # one cycle may be missed and the next be late before `/healthz` fails
 
@@ -51,23 +52,27 @@ class WorkerHealth:
 class PausingCollector(Collector):
     """The metrics of a registry for a page that a thread writes beside the event loop.
 
-    After some samples the thread sleeps, because the loop cannot run while it works.
+    After some samples the thread sleeps, because the loop cannot run while it works. While `busy`,
+    it waits, but for `PATIENCE_S` in all.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
+    def __init__(self, registry: CollectorRegistry, busy: Callable[[], bool]) -> None:
+        self._registry, self._busy = registry, busy
+        self._left_s = PATIENCE_S
 
     def collect(self) -> Iterator[Metric]:
         for metric in self._registry.collect():
-            metric.samples = cast("list[Sample]", _with_pauses(metric.samples))
+            metric.samples = cast("list[Sample]", self._with_pauses(metric.samples))
             yield metric
 
-
-def _with_pauses(samples: Iterable[Sample]) -> Iterator[Sample]:
-    for number, sample in enumerate(samples):
-        if number % PAUSE_AFTER == PAUSE_AFTER - 1:
-            time.sleep(PAUSE_S)
-        yield sample
+    def _with_pauses(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+        for number, sample in enumerate(samples):
+            if number % PAUSE_AFTER == PAUSE_AFTER - 1:
+                time.sleep(PAUSE_S)
+                while self._left_s > 0 and self._busy():
+                    time.sleep(LOOK_S)
+                    self._left_s -= LOOK_S
+            yield sample
 
 
 class Metrics:
@@ -96,6 +101,7 @@ class Metrics:
         self._cycled = False
         self._rendering: asyncio.Task[None] | None = None
         self._rendered: dict[str, tuple[float, bytes]] = {}  # when, and the page, by content type
+        self._evaluating = False
         self._broken: Mapping[str, str] = {}  # by channel
         self._dropped = 0
 
@@ -202,8 +208,12 @@ class Metrics:
     @asynccontextmanager
     async def evaluation(self) -> AsyncIterator[None]:
         """Note how long the body takes, which evaluates the rules."""
-        with self._held.evaluation.time():
-            yield
+        self._evaluating = True
+        try:
+            with self._held.evaluation.time():
+                yield
+        finally:
+            self._evaluating = False
 
     def rejected(self) -> None:
         """Count an observation the database refused for good."""
@@ -236,7 +246,7 @@ class Metrics:
     def page(self, accept: str = "") -> tuple[str, bytes]:
         """Content type and body for a scraper with this `Accept` header."""
         encode, content_type = choose_encoder(accept)
-        return content_type, encode(PausingCollector(self._registry))
+        return content_type, encode(PausingCollector(self._registry, lambda: self._evaluating))
 
     async def _page(self, accept: str) -> tuple[str, bytes]:
         """The same, made in a thread, one page at a time, and at most once in `FRESH_S`."""

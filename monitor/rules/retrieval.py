@@ -29,10 +29,10 @@ from monitor.rules.source_losses import (
     JudgedQuery,
     LossProof,
     ProvenLoss,
-    ResultCache,
     SourceLoss,
     compared,
     first_of_rounds,
+    from_cache,
     judged_answers,
     outside,
     weighed,
@@ -202,7 +202,7 @@ class RetrievalRule(Rule):
         """What became worse, the worst first. Answers within `past`, an earlier breach, say nothing
         about what is usual."""
         found = []
-        cache = ResultCache.of_results(history.rows(range(3)) for history in histories.values())
+        cached = from_cache(history.rows(range(3)) for history in histories.values())
         for kind in SourceLoss:
             series = [
                 JudgedQuery(query, history, known, outside(past, history, known))
@@ -212,11 +212,11 @@ class RetrievalRule(Rule):
             suspects = [one for one in series if self._low(kind, one.history, one.known[-1])]
             for n in _STRETCHES:
                 proofs = [
-                    proof for one in suspects if (proof := self._proof(kind, one, n, since, cache))
+                    proof for one in suspects if (proof := self._proof(kind, one, n, since, cached))
                 ]
                 least, needed = _USUAL_ROUNDS, self.evidence_other
                 if kind is SourceLoss.NONE and proofs:
-                    least, needed, proofs = self._vanished(series, proofs, cache)
+                    least, needed, proofs = self._vanished(series, proofs, cached)
                 rounds = frozenset[int]().union(*(proof.rounds for proof in proofs))
                 if len(rounds) >= max(least, 2) and sum(p.log_odds for p in proofs) >= needed:
                     proofs.sort(key=lambda proof: -proof.log_odds)
@@ -225,7 +225,7 @@ class RetrievalRule(Rule):
         return without_repetition(found)
 
     def _vanished(
-        self, series: Sequence[JudgedQuery], proofs: Sequence[LossProof], cache: ResultCache
+        self, series: Sequence[JudgedQuery], proofs: Sequence[LossProof], cached: bool
     ) -> tuple[int, float, list[LossProof]]:
         """The rounds and the evidence that vanished sources need, and the proofs with theirs."""
         alone = len(proofs) == 1
@@ -243,7 +243,9 @@ class RetrievalRule(Rule):
             counts = history.of(0, first_of_rounds(history, earlier))
             if counts and median(counts) > 0:
                 before[query] = EmptyResults.of_counts(counts)
-        judged = weighed([proof for proof in proofs if proof.query in before], before, cache=cache)
+        judged = weighed(
+            [proof for proof in proofs if proof.query in before], before, cached=cached
+        )
         together = not alone and {proof.query for proof in proofs} >= before.keys()
         needed = self.evidence_usual if any(b.empty for b in before.values()) else self.evidence
         unconfirmed = alone and proofs[0].hits == len(proofs[0].rounds)
@@ -263,7 +265,7 @@ class RetrievalRule(Rule):
         return value <= best - less
 
     def _proof(
-        self, kind: SourceLoss, judged: JudgedQuery, n: int, since: int, cache: ResultCache
+        self, kind: SourceLoss, judged: JudgedQuery, n: int, since: int, cached: bool
     ) -> LossProof | None:
         """Whether the latest n answers of a query are worse than its earlier ones."""
         query, history, known, usual = judged
@@ -284,7 +286,7 @@ class RetrievalRule(Rule):
         hits = [values[nth] <= limit for nth in latest]
         if not hits[-1] or 4 * sum(hits) < 3 * n:
             return None
-        kept_us = KEPT_US if cache is ResultCache.LIKELY else None
+        kept_us = KEPT_US if cached else None
         worth = partial(history.worth, columns=range(3), repeated=_REPEATED, kept_us=kept_us)
         log_odds = rarity(
             hits,

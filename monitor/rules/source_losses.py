@@ -1,5 +1,6 @@
 """What a canned query loses of its sources, and what proves it."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
@@ -17,7 +18,7 @@ _SOON = 0.3  # the same of an extra probe in the same round: a fault may last fo
 LOOKED_AT = 48  # latest answers to a query that show whether an empty result is unusual
 _UNUSUAL = 1  # earlier empty results among them
 KEPT_US = 63 * 60 * 1_000_000  # how long a result may be kept in a cache, with a margin
-_CACHED, _ALIKE = 0.1, 0.95  # shares of results that repeat the one before: not chance, all
+_CACHED, _ALIKE = 0.25, 0.95  # shares of results that repeat the one before: beyond chance, all
 
 
 class SourceLoss(Enum):
@@ -101,28 +102,23 @@ class EmptyResults(NamedTuple):
         return (self.empty + 0.5) / (self.of + _RARE / (1 + self.empty))
 
 
-class ResultCache(Enum):
-    """Whether results seem to come from a cache, by the share that is exactly the one before."""
+def from_cache(queries: Iterable[Iterable[tuple[Any, ...]]]) -> bool:
+    """Whether results seem to be kept for a while: number of sources, best score, date, by query.
 
-    NO = "no"  # it is chance
-    LIKELY = "likely"
-    UNKNOWN = "unknown"  # all are alike, with or without a cache
-
-    @classmethod
-    def of_results(cls, queries: Iterable[Iterable[tuple[Any, ...]]]) -> "ResultCache":
-        """Judge the results with sources: number, best score and newest date, by query."""
-        repeated = of = 0
-        for results in queries:
-            found = [one for one in results if one[0] > 0]
-            repeated += sum(before == one for before, one in pairwise(found))
-            of += len(found)
-        if repeated > _ALIKE * of:
-            return cls.UNKNOWN
-        return cls.LIKELY if repeated > _CACHED * of else cls.NO
+    They repeat the one before more often than in a random order. If nearly all repeat it, the
+    index answers the same question alike, as it should.
+    """
+    repeated, by_chance, of = 0, 0.0, 0
+    for results in queries:
+        found = [one for one in results if one[0] > 0]
+        repeated += sum(before == one for before, one in pairwise(found))
+        by_chance += sum(n * (n - 1) for n in Counter(found).values()) / max(len(found), 1)
+        of += len(found)
+    return repeated <= _ALIKE * of and repeated - by_chance > _CACHED * of
 
 
 def weighed(
-    proofs: Sequence[LossProof], before: Mapping[str, EmptyResults], *, cache: ResultCache
+    proofs: Sequence[LossProof], before: Mapping[str, EmptyResults], *, cached: bool
 ) -> list[LossProof]:
     """Proofs of vanished sources with their evidence.
 
@@ -144,7 +140,7 @@ def weighed(
         rounds = len(proof.rounds)
         further = (rounds - 1) * -log(max(again, rate))
         further += (proof.hits - rounds) * -log(max(again, rate, _SOON))
-        if cache is not ResultCache.NO:
+        if cached:
             second = sorted(proof.rounds.values())[min(rounds, 2) - 1]
             further = min(further, (proof.until - second) // KEPT_US * -log(rate))
         return (-log(rate) + further) * divergence(share, rate) / (share * -log(rate))
@@ -185,7 +181,7 @@ def _unusual(latest: Sequence[RetrievedAnswer], answers: int, rounds: int, most:
         and extra < most
         and len(earlier) >= answers
         and sum(not one.sources for one in earlier) <= _UNUSUAL
-        and ResultCache.of_results([[one[:3] for one in earlier]]) is ResultCache.NO
+        and not from_cache([[one[:3] for one in earlier]])
     )
 
 

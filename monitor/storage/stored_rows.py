@@ -59,8 +59,8 @@ def stored_after(after: datetime, known: Collection[UUID]) -> Sequence[ColumnEle
     """The condition of `stored_samples`."""
     # `now()` may be earlier: rows are stored after it while the database's clock is set back.
     recorded_at = observations.c.recorded_at
-    # One array, however many they are, and as a parameter: Postgres looks it up by hash, but reads a
-    # text that it has to convert again for each row.
+    # One parameter, however many they are. As an array Postgres looks them up by hash; a text would
+    # be converted again for each row.
     ids = cast(list(known), ARRAY(Uuid))
     return (
         recorded_at > func.least(after, func.now()) - COMMITTED,

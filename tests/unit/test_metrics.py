@@ -161,14 +161,18 @@ async def test_a_page_is_made_in_a_thread_and_once_for_all_scrapers_of_a_second(
     assert held._rendering is None
 
 
-def test_the_thread_of_a_page_pauses_and_leaves_nothing_out(
+async def test_the_thread_of_a_page_pauses_and_leaves_nothing_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     held = metrics(*(target(f"t{number}") for number in range(20)))
-    pauses: list[float] = []
+    whole, pauses = generate_latest(held._registry), list[float]()
     monkeypatch.setattr(time, "sleep", pauses.append)
-    assert held.page()[1] == generate_latest(held._registry)
+    assert held.page()[1] == whole
     assert len(pauses) > 20
+    assert sum(pauses) < 1
+    async with held.evaluation():  # it waits for that, but not for long
+        assert held.page()[1] == whole
+    assert 1 < sum(pauses) < 3
 
 
 def test_what_runs_is_reported_in_labels() -> None:

@@ -1,6 +1,6 @@
 """`retrieval`: sources vanish, or become fewer, worse or older than in the query's history."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -132,10 +132,8 @@ def test_sources_that_become_worse_or_older(changes: dict[str, float], state: Ve
     ("666|" * 200, "333|" * 6, OK),
     ("666|" * 200, "333|" * 12, BREACH),
     ("666|" * 24, "000|000", BREACH),
-    ("666|" * 99, "066|" * 13, OK),  # an empty result that is kept for an hour
-    ("666|" * 99, "066|" * 14, OK),  # the first one is not kept
-    ("666|" * 99, "066|" * 15, BREACH),  # for longer than that
-    ("666|" * 99, "066,000|066,000|" * 6, OK),  # answers of the same hour prove nothing more
+    ("666|" * 99, "066|" * 2, OK),
+    ("666|" * 99, "066|" * 3, BREACH),  # an index answers alike: no sign of a cache
     ("666|" * 99 + "066|" * 13 + "666|" * 99, "066|" * 13, OK),
     ("666|" * 99, "006|006", BREACH),
 ])  # fmt: skip
@@ -189,11 +187,35 @@ def test_an_unusual_answer_without_sources_is_confirmed(latest: str, confirmed: 
     assert query_to_confirm({"q0": answers(latest)}, **limits | {"most": 0}) is None
 
 
-def test_results_from_a_cache_are_not_confirmed() -> None:
-    usual = [one._replace(best_score=0.7) for one in answers("5" * 20)]
+@each(("scores", "confirmed"), [
+    ([0.7] * 24, True),  # an index answers the same question alike
+    ([0.7] * 6 + [0.8] * 6 + [0.9] * 6 + [0.6] * 6, False),  # as a cache does for a while
+    ([0.7, 0.8] * 12, True),
+    ([0.7, 0.7, 0.8, 0.7, 0.8, 0.8] * 4, True),  # two results, by chance
+    ([0.7 + n / 100 for n in range(24)], True),
+    ([None] * 24, True),  # no scores
+])  # fmt: skip
+def test_results_from_a_cache_are_not_confirmed(
+    scores: Sequence[float | None], confirmed: bool
+) -> None:
+    usual = [
+        one._replace(best_score=score) for one, score in zip(answers("5" * 24), scores, strict=True)
+    ]
     limits = {"answers": 12, "rounds": 2, "most": 3}
-    assert query_to_confirm({"q0": [*usual, *answers("0")]}, **limits) is None
-    assert query_to_confirm({"q0": [*answers("5" * 20), *answers("0")]}, **limits) == "q0"
+    found = query_to_confirm({"q0": [*usual, *answers("0")]}, **limits)
+    assert (found == "q0") is confirmed
+
+
+@each(("then", "state"), [
+    ("066|" * 13, OK),  # an empty result that is kept for an hour
+    ("066|" * 14, OK),  # the first one is not kept
+    ("066|" * 16, BREACH),  # for longer than that
+    ("066,000|066,000|" * 6, OK),  # answers of the same hour prove nothing more
+])  # fmt: skip
+def test_an_empty_result_from_a_cache_counts_once_an_hour(then: str, state: VerdictState) -> None:
+    """Each result is kept for an hour, and then another one is."""
+    kept = [retrieved("666|" * 12, start=12 * n, same=True, score=0.7 + n / 100) for n in range(9)]
+    assert judged(*kept, retrieved(then, start=108, same=True)).state is state
 
 
 def test_a_result_of_an_exception_that_is_kept_for_an_hour_is_one_answer() -> None:
