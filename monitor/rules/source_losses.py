@@ -18,7 +18,8 @@ _SOON = 0.3  # the same of an extra probe in the same round: a fault may last fo
 LOOKED_AT = 48  # latest answers to a query that show whether an empty result is unusual
 _UNUSUAL = 1  # earlier empty results among them
 KEPT_US = 63 * 60 * 1_000_000  # how long a result may be kept in a cache, with a margin
-_CACHED, _ALIKE = 0.25, 0.95  # shares of results that repeat the one before: beyond chance, all
+_ALIKE = 0.95  # share of results that repeat the one before: all
+_CACHED = 0.3  # the same of those that do not repeat it by chance: kept for a while
 
 
 class SourceLoss(Enum):
@@ -113,8 +114,8 @@ def from_cache(queries: Iterable[Iterable[tuple[Any, ...]]]) -> bool:
         found = [one for one in results if one[0] > 0]
         repeated += sum(before == one for before, one in pairwise(found))
         by_chance += sum(n * (n - 1) for n in Counter(found).values()) / max(len(found), 1)
-        of += len(found)
-    return repeated <= _ALIKE * of and repeated - by_chance > _CACHED * of
+        of += max(len(found) - 1, 0)
+    return repeated <= _ALIKE * of and repeated - by_chance > _CACHED * (of - by_chance)
 
 
 def weighed(
