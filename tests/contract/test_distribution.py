@@ -207,6 +207,7 @@ FLEET_WIDE = {
     "rollup_rows._TOMORROW": "runs when the time zone of days was changed",
     "rollup_rows._compute": _HOURS,
     "rollup_rows.advance": _HOURS,
+    "rollup_rows.answer_tokens": _HOURS,
     "rollup_rows.clock_agrees": _KEEPING,
     "rollup_rows.drop_months": _KEEPING,
     "rollup_rows.forget_excerpts": _KEEPING,

@@ -117,7 +117,7 @@ QUERIES = [
     (spend_rows, "by_five_minutes", ["spend"]),
     (spend_rows, "costs", []),
     (account_readings, "spent", ["spend"]),
-    (observations, "configurations", []),
+    (answer_routes, "configurations", []),
     (observations, "identities", []),
     (account_readings, "changes", []),
 ]
