@@ -30,7 +30,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 # Where Python shall leave none beside the sources, keep it in our environment.
 if sys.dont_write_bytecode and sys.prefix != sys.base_prefix:
     sys.dont_write_bytecode, sys.pycache_prefix = False, str(Path(sys.prefix, "bytecode"))
-    del os.environ["PYTHONDONTWRITEBYTECODE"]
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 
 os.environ.pop("RAG_MONITOR_COMMAND", None)  # hints are the same, however the tests were started

@@ -232,7 +232,8 @@ class Replay:
             window = self._windows.get(row.target)
             if window is None:
                 window = self._windows[row.target] = Window(row.target)
-            closed = window.add(row.sample)
+            # The worker judges after an extra probe, too: it may confirm a loss.
+            closed = window.add(row.sample) or row.sample.extra
             verdicts += self._judged(self._at_once, window)
             if self._literal:
                 verdicts += self._judged_literally(row.target, row.sample)

@@ -47,7 +47,11 @@ BLOCK = 64_000  # characters of an answer that are hashed in one step
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeOccasion:
-    """Why, where and with which configuration a probe was sent."""
+    """Why, where and with which configuration a probe was sent.
+
+    `confirms`: it was sent because the same query had no sources. Its writing style is not
+    compared: several answers on one occasion are not independent, and a baseline has none of them.
+    """
 
     target: Target
     query: Query
@@ -57,6 +61,7 @@ class ProbeOccasion:
     worker: str
     config_hash: str
     excerpt_chars: int = 200
+    confirms: bool = False
     secrets: Sequence[str] = ()
 
 

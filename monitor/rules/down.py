@@ -66,6 +66,7 @@ class DownRule(Rule):
         bad = [sample for good, sample in shown if not good]
         enough = self.failed
         begun: datetime | None = None
+        own: Sequence[tuple[bool, Sample]] = ()
         if not latest:
             state = VerdictState.NO_DATA
         elif latest_incident is not None and latest_incident.open:
@@ -96,9 +97,9 @@ class DownRule(Rule):
         begun = begun or bad[-1].at
         earlier: Sequence[Sample] = ()
         if latest_incident is not None and latest_incident.open:
-            first = [*latest_incident.earlier_breaches, (latest_incident.breach_since, begun)][0][0]
-            tried = _tried(window, since=first)
-            earlier = [sample for good, sample in tried if not good and sample.at < begun]
+            if latest_incident.earlier_breaches:
+                own = _tried(window, since=latest_incident.earlier_breaches[0][0])
+            earlier = [sample for good, sample in own if not good and sample.at < begun]
         return Verdict(
             rule=self.name,
             scope=window.scope,

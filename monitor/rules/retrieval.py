@@ -103,7 +103,7 @@ class RetrievalRule(Rule):
     def __post_init__(self) -> None:
         at_least(self, 2, "rounds", "good")
         at_least(self, 4, "answers")
-        between(self, 0, 5, "confirmations")
+        between(self, 0, 4, "confirmations")
         between(self, 0.05, 0.95, "share", "worse")
         positive(self, "evidence", "evidence_usual", "evidence_other", "older_days")
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
+from typing import NamedTuple
 
 from monitor.domain import Observation, Query, Target
 from monitor.identity.fingerprint.tracker import BURST
@@ -15,10 +16,17 @@ from monitor.storage.stored_rows import latest_retrieved
 PAUSE = timedelta(minutes=1)  # between the probes of a burst
 
 
+class ExtraProbe(NamedTuple):
+    """A query to ask again. `confirms`: that it has no sources; else a change of model."""
+
+    query: Query
+    confirms: bool
+
+
 async def burst(
     database: Database,
     target: Target,
-    ask: Callable[[Query], Awaitable[bool]],
+    ask: Callable[[ExtraProbe], Awaitable[bool]],
     *,
     rules: Mapping[str, Rule] = MappingProxyType({}),
     seen: Sequence[Observation] = (),
@@ -39,8 +47,8 @@ async def burst(
     while requested < BURST and await _wanted(database, target, rule, without, requested):
         await asyncio.sleep(pause.total_seconds())
         # Another worker may have reported it meanwhile.
-        query = await _wanted(database, target, rule, without, requested)
-        if query is None or not await ask(query):
+        extra = await _wanted(database, target, rule, without, requested)
+        if extra is None or not await ask(extra):
             break
         requested += 1
     return requested
@@ -52,8 +60,8 @@ async def _wanted(
     rule: RetrievalRule | None,
     without: Sequence[str],
     requested: int,
-) -> Query | None:
-    """The query to ask next; None if nothing is suspected, or the database is away."""
+) -> ExtraProbe | None:
+    """The next extra probe; None if nothing is suspected, or the database is away."""
     try:
         async with database.begin() as connection:
             if rule is not None and without:
@@ -68,10 +76,11 @@ async def _wanted(
                 if confirmed is not None:
                     open_ = await incident_rows.open_scopes(connection, (rule.name,))
                     if target.name not in open_:
-                        return next(one for one in target.queries if one.id == confirmed)
+                        query = next(one for one in target.queries if one.id == confirmed)
+                        return ExtraProbe(query, confirms=True)
             state = await fingerprints.state(connection, target.name)
     except DatabaseUnavailable:
         return None
     if state is None or state.track is None or not state.track.wants_more:
         return None
-    return target.queries[requested % len(target.queries)]
+    return ExtraProbe(target.queries[requested % len(target.queries)], confirms=False)

@@ -137,6 +137,7 @@ async def probe(
     slot: datetime,
     origin: str = "round",
     known: IdentityContext,
+    confirms: bool = False,
 ) -> InterpretedProbe:
     """Send one query once. Never retried: a retry hides what is measured and costs twice."""
     identity.prepare()
@@ -166,6 +167,7 @@ async def probe(
             config_hash=context.settings.hash_of(target.name),
             excerpt_chars=context.settings.file.storage.excerpt_chars,
             secrets=context.settings.secrets,
+            confirms=confirms,
         )
         made = await interpreted(
             transcript,
@@ -215,7 +217,8 @@ async def _interpreted(
         probed = await _step(_read, transcript, dialect)
         answer = count = None
         if known is not None:
-            if probed.outcome is Outcome.ANSWERED and _comparable(probed.reply):
+            comparable = not occasion.confirms and _comparable(probed.reply)
+            if probed.outcome is Outcome.ANSWERED and comparable:
                 answer = await _step(answer_of, occasion.query, probed.reply, occasion.secrets)
             if probed.whole:
                 own = counters_of(occasion.target, counters or {})
@@ -296,13 +299,18 @@ def answer_of(query: Query, reply: Reply, secrets: Sequence[str]) -> AnswerText:
     return AnswerText(query.id, redact(reply.text, secrets), disclosed(reply))
 
 
-async def probe_again(context: WorkerContext, target: Target, query: Query) -> bool:
-    """One further probe on suspicion; False if no more may be sent."""
+async def probe_again(
+    context: WorkerContext, target: Target, query: Query, *, confirms: bool = False
+) -> bool:
+    """One further probe on suspicion; False if no more may be sent. See `ProbeOccasion`."""
     spent_up, known = await before_probe(context, target)
     if spent_up or backing_off(context, target) or context.state.leaving.is_set():
         return False
     with gc_paused():
-        made = await probe(context, target, query, slot=context.now(), origin="burst", known=known)
+        slot = context.now()
+        made = await probe(
+            context, target, query, slot=slot, origin="burst", known=known, confirms=confirms
+        )
     await keep_probe(context, made)
     return made.observation.outcome.good is not None
 

@@ -15,7 +15,7 @@ from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_J
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from monitor import identity
-from monitor.domain import Observation, Query, Target
+from monitor.domain import Observation, Target
 from monitor.notifications import Channel
 from monitor.storage import DatabaseBusy, DatabaseUnavailable, leases
 from monitor.storage.leases import RoundSlot
@@ -370,8 +370,10 @@ class Worker:
             del self._bursts[name]
 
     async def _burst(self, target: Target, seen: Sequence[Observation]) -> None:
-        async def ask(query: Query) -> bool:
-            more = await probe_round.probe_again(self.context, target, query)
+        async def ask(extra: burst.ExtraProbe) -> bool:
+            more = await probe_round.probe_again(
+                self.context, target, extra.query, confirms=extra.confirms
+            )
             await self._evaluate(target)
             return more
 

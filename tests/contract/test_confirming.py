@@ -113,6 +113,25 @@ async def test_one_query_that_lost_its_sources_is_reported_before_the_third_roun
             assert rows(database_url, EXTRA) == [("visa", 0)] * 3
 
 
+async def test_the_writing_style_of_extra_answers_is_not_compared(
+    database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several answers of one query without sources are not independent signs of another model."""
+    compared: list[tuple[str, bool]] = []
+
+    def noted(probed: Any, occasion: Any, *, answer: Any, count: Any) -> Any:
+        compared.append((occasion.origin, answer is not None))
+        return evidence(probed, occasion, answer=answer, count=count)
+
+    evidence = probe_round.evidence
+    monkeypatch.setattr(probe_round, "evidence", noted)
+    first = await learnt(database, ["visa", "kitas"])
+    with served(Index("visa").answer) as (url, _):
+        async with asking(database, tmp_path, url, ["visa", "kitas"]) as context:
+            await round_of(context, first)
+    assert compared == [("round", True)] * 2 + [("burst", False)] * 3
+
+
 async def test_a_query_whose_sources_are_back_is_not_asked_further(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:

@@ -37,7 +37,7 @@ from monitor.storage import (
 )
 from monitor.worker import burst as bursts
 from monitor.worker import identity_memory
-from monitor.worker.burst import burst
+from monitor.worker.burst import ExtraProbe, burst
 from monitor.worker.identity_memory import IdentityCache
 from tests.example_data import NOON, observation
 from tests.simulated_answers import HAIKU, LLAMA, QUERIES, simulated_answer, simulated_answers
@@ -304,10 +304,11 @@ async def test_doubt_asks_up_to_four_more_probes_within_the_budget(
         await fingerprints.keep(connection, [fingerprints.KeptState("rag", track, NOON)])
     queries: list[Query] = []
 
-    async def ask(query: Query) -> bool:
+    async def ask(extra: ExtraProbe) -> bool:
         if len(queries) >= allowed:
             return False
-        queries.append(query)
+        assert not extra.confirms
+        queries.append(extra.query)
         return True
 
     short = timedelta(0) if every > timedelta(minutes=1) else bursts.PAUSE

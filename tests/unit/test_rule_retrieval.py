@@ -7,7 +7,10 @@ from uuid import UUID
 
 import pytest
 
+from monitor.backtest.input_rows import BacktestRow
+from monitor.backtest.replay import Replay
 from monitor.domain import Sample, Verdict, VerdictState
+from monitor.incidents.state_machine import ReminderPolicy
 from monitor.rules import RetrievalRule
 from monitor.rules.source_losses import RetrievedAnswer, query_to_confirm
 from tests.case_tables import each
@@ -344,3 +347,11 @@ def test_after_its_end_what_it_saw_does_not_open_it_again_and_counts_as_unusual(
 def test_limits_that_one_sample_could_reach_are_refused(limits: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="write"):
         RetrievalRule(**limits)  # type: ignore[arg-type]
+
+
+def test_a_backtest_judges_after_extra_answers_as_the_worker_does() -> None:
+    replay = Replay({"retrieval": RetrievalRule()}, policy=ReminderPolicy())
+    seen = retrieved("555|" * 73 + "055,00|055,0|" + "555|" * 6)
+    events = [e for one in seen for e in replay.take(BacktestRow(one.at, "rag", None, one))]
+    confirmed = NOON + 74 * EVERY + timedelta(minutes=1)
+    assert [(e.event, e.at) for e in events][:1] == [("fire", confirmed)]
