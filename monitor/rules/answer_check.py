@@ -79,6 +79,7 @@ class AnswerCheckRule(Rule):
         gone, recovered = [], False
         shown: list[Sample] = []  # the failures that prove a breach
         passing: list[datetime] = []  # of queries that recover: since when they pass
+        ended: list[Sample] = []  # the failures of these, which belong to the same breach
         for query, answers in queries.items():
             latest = list(islice(reversed(answers), _MOST))
             if query not in sent:
@@ -92,14 +93,16 @@ class AnswerCheckRule(Rule):
             passed = list(takewhile(lambda one: one.check_passed, own))
             if not self._affected(own):
                 continue
+            if not passed:
+                shown += _failures(own)
+                continue
+            ended += _failures(own)
             if len(passed) >= self.good:
                 recovered = True
-                continue
-            if passed:
-                passing.append(passed[-1].at)
             else:
-                shown += _failures(own)
+                passing.append(passed[-1].at)
         if shown:
+            shown += ended
             shown.sort(key=lambda one: one.at, reverse=True)
             return self._breach(window.scope, shown, queries)
         checked = window.checked

@@ -39,6 +39,7 @@ _NAMED = 8  # queries in the facts of a notice
 _STRETCHES = (4, 6, 8, 12, 16, 24, 36, 48)  # answers of each query that may prove a change
 _FEWEST_ROUNDS = 4
 _REPEATED = 1 / 8  # worth of a figure that repeats the one before, as of a result in a cache
+_STEADY = 0.95  # share of earlier figures that repeat the one before where all do, without a cache
 _MISSED = 1 / 2  # the same of a cache-hit rate: one miss often follows another
 _LATEST = 8  # answers of the first look, of which more than half must differ
 _EVERY = 24  # answers until the usual figures for the first look are computed again
@@ -205,7 +206,8 @@ class CostDriftRule(Rule):
         beyond = [(value > middle) is up for value in values]
         if 4 * sum(beyond[-n:]) < 3 * n:
             return None
-        repeated = _MISSED if figure.is_share else _REPEATED
+        steady = history.repeats(figure.column, positions[:-n]) > _STEADY
+        repeated = _MISSED if figure.is_share else 1.0 if steady else _REPEATED
         worth = history.worth(positions, (figure.column,), repeated=repeated)
         log_odds = rarity(beyond[-n:], worth[-n:], before=beyond[:-n], worth_before=worth[:-n])
         if not log_odds:

@@ -7,7 +7,9 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from itertools import pairwise
 from math import isnan, nan
+from statistics import fmean
 from typing import Any
 
 from monitor.domain import CostSource, Identity, Sample
@@ -170,6 +172,12 @@ class QueryHistory:
     def rows(self, columns: Iterable[int]) -> Sequence[tuple[int, ...]]:
         """The bits of these figures of each answer: unlike values, NaN equals NaN."""
         return list(zip(*(array("i", self.column(nth).tobytes()) for nth in columns), strict=True))
+
+    def repeats(self, column: int, positions: Sequence[int]) -> float:
+        """The share of answers whose figure is exactly that of the answer before; 0 without any."""
+        values = self.of(column, positions)
+        pairs = [before == value for before, value in pairwise(values)]
+        return fmean(pairs) if pairs else 0.0
 
     def worth(
         self,

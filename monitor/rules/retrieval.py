@@ -45,7 +45,9 @@ _ROWS = 60
 _NAMED = 10  # queries in the facts of an incident
 _STRETCHES = (2, 3, 4, 6, 8, 12, 16, 24, 36, 48)  # answers of each query that may prove a breach
 _TOGETHER = 4.5  # less evidence if all queries lose their sources: one fault explains it
-_LEARNT_US = 6 * 3_600_000_000  # history that a query needs to be judged alone
+_LEARNT_US = 6 * 3_600_000_000  # history from which a query alone is judged as quickly
+# With less: the fewest rounds, also as a share of the rounds before.
+_YOUNG_ROUNDS, _YOUNG_SHARE = 6, 0.25
 _USUAL_ROUNDS = 3  # the fewest rounds of a breach other than by vanished sources
 _SPREADS = 4.0  # standard deviations by which a score must be lower
 _LATELY = 36  # answers from which a score must fall at once
@@ -229,18 +231,18 @@ class RetrievalRule(Rule):
     ) -> tuple[int, float, list[LossProof]]:
         """The rounds and the evidence that vanished sources need, and the proofs with theirs."""
         alone = len(proofs) == 1
-        before = {}
+        before, least = {}, self.rounds
         begun = min(proof.since for proof in proofs)
         for query, history, known, usual in series:
             by_itself = alone and query == proofs[0].query
-            if by_itself and begun - history.at(usual[0]) < _LEARNT_US:
-                return self.rounds, inf, []
             if history.at(known[-1]) < begun:
                 continue  # it is no longer asked
             # A query alone that lost its sources before, and got them again, does so by itself.
             first = bisect_left(known, begun, key=history.at)
             earlier = known[:first] if by_itself else [nth for nth in usual if nth < known[first]]
             counts = history.of(0, first_of_rounds(history, earlier))
+            if by_itself and begun - history.at(usual[0]) < _LEARNT_US:
+                least = max(_YOUNG_ROUNDS, int(_YOUNG_SHARE * len(counts)))
             if counts and median(counts) > 0:
                 before[query] = EmptyResults.of_counts(counts)
         judged = weighed(
@@ -249,7 +251,7 @@ class RetrievalRule(Rule):
         together = not alone and {proof.query for proof in proofs} >= before.keys()
         needed = self.evidence_usual if any(b.empty for b in before.values()) else self.evidence
         unconfirmed = alone and proofs[0].hits == len(proofs[0].rounds)
-        return self.rounds + unconfirmed, needed - _TOGETHER * together, judged
+        return max(least, self.rounds + unconfirmed), needed - _TOGETHER * together, judged
 
     def _low(self, kind: SourceLoss, history: QueryHistory, latest: int) -> bool:
         """Whether an answer can be worse than usual at all: a bound that is cheap."""

@@ -114,6 +114,22 @@ async def test_no_answer_of_a_change_or_of_the_round_before_is_shown_as_good(
     assert await shown() == [(True, "good"), (False, "new")]
 
 
+async def test_an_answer_that_failed_its_check_is_not_shown_as_good(
+    database: Database, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    checks = ((3, True, None), (2, False, "complete: cut"), (1, None, None))
+    async with database.begin() as connection:
+        await observations.add(connection, [
+            observation(slot=slot, started_at=slot, answer_excerpt=f"answer {ago}",
+                        check_passed=passed, check_failed=failed)
+            for ago, passed, failed in checks
+            for slot in [now - timedelta(minutes=5 * ago)]])  # fmt: skip
+    good, bad = (await page(database, tmp_path, timedelta(days=1))).targets[0].excerpts
+    assert (good.is_good, good.text) == (True, "answer 1")
+    assert (bad.is_good, bad.text, bad.error) == (False, "answer 2", "complete: cut")
+
+
 async def test_a_failed_probe_stands_for_a_bad_answer(database: Database, tmp_path: Path) -> None:
     slot = datetime.now(UTC) - timedelta(minutes=5)
     async with database.begin() as connection:

@@ -157,6 +157,16 @@ def test_it_ends_after_three_passed_checks(later: str, state: VerdictState) -> N
     assert bool(verdict.recovered) is (state is HOLD)
 
 
+@each("later", [".w", "..|.w", "..|..|.w", ".w|.w|.w|.w"])  # fmt: skip
+def test_a_query_that_passes_first_stays_a_part_of_the_incident(later: str) -> None:
+    opening = list(checked("ww|ww|ww"))
+    seen = window(iter([*opening, *checked(later, start=3)]))
+    opened = incident("answer_check", opened_at=opening[-1].at, since=opening[0].at)
+    verdict = AnswerCheckRule().judge(seen, opened, after(seen))
+    assert verdict.state is BREACH
+    assert " answers to q0, q1 failed their check. " in verdict.because
+
+
 def test_after_its_end_what_it_saw_does_not_open_it_again() -> None:
     opening = list(checked("w.|w.|w."))
     ended = incident("answer_check", opened_at=opening[-1].at, since=opening[0].at)

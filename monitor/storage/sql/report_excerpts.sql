@@ -5,6 +5,7 @@
     SELECT DISTINCT ON (target) id, slot, target, query, started_at, false AS is_good
     FROM latest
     WHERE has_excerpt AND identity IN ('fallback', 'changed', 'disputed') OR NOT good
+        OR check_passed IS FALSE
     ORDER BY target, has_excerpt DESC, started_at DESC
 ), doubtful AS (
     SELECT i.target, coalesce(i.resolved_at, 'infinity') AS until, coalesce((
@@ -20,7 +21,7 @@
 ), fine AS (
     SELECT DISTINCT ON (l.target) l.id, l.slot, l.target, l.query, l.started_at, true AS is_good
     FROM latest AS l LEFT JOIN bad AS b USING (target)
-    WHERE l.good AND l.has_excerpt AND l.identity IN ('expected', 'unknown')
+    WHERE l.good AND l.check_passed IS NOT FALSE AND l.has_excerpt AND l.identity IN ('expected', 'unknown')
         AND NOT EXISTS (
             SELECT FROM doubtful AS d
             WHERE d.target = l.target AND l.slot >= d.since AND l.slot < d.until
@@ -28,7 +29,7 @@
     ORDER BY l.target, l.identity, l.query IS NOT DISTINCT FROM b.query DESC, l.started_at DESC
 )
 SELECT e.target, e.is_good, e.query, e.started_at AS at, o.model_detected AS model, o.identity,
-    o.outcome, o.error, o.answer_excerpt AS text
+    o.outcome, coalesce(o.error, o.check_failed) AS error, o.answer_excerpt AS text
 FROM (SELECT * FROM bad UNION ALL SELECT * FROM fine) AS e
 JOIN report.observations AS o ON o.id = e.id AND o.slot = e.slot
 ORDER BY e.target, e.is_good DESC
