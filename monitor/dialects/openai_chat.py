@@ -17,7 +17,7 @@ from monitor.dialects.json_fields import (
     object_at,
     text_of,
 )
-from monitor.dialects.ragflow import without_citations
+from monitor.dialects.ragflow import has_citation, without_citations
 from monitor.dialects.requests import SSE, endpoint, extra, post
 from monitor.dialects.usage import may_report, usage
 from monitor.domain import (
@@ -45,8 +45,9 @@ VERCEL_CLAIMS = (
 # RAGFlow's are in `reference`, if `extra_body` asks for them.
 SOURCES = ("search_results", "sources", "citations", "reference")
 _LISTS = re.compile(r'"(?:search_results|sources|citations|annotations|reference)"')
-_REPEATED = 40  # characters; a shorter delta may by chance be the whole answer so far
-_BEGINNING = 200  # characters by which a repeated answer is recognised
+_REPEATED = 40  # characters without white space; a shorter delta may repeat them by chance
+# Fields of every delta of RAGFlow, of which two are null.
+_RAGFLOW = frozenset({"role", "content", "function_call", "tool_calls"})
 _PLAIN = frozenset({"role", "content"})  # fields of a delta
 WITH_ROUTING = {"X-OpenRouter-Metadata": "enabled"}  # other servers ignore it
 
@@ -74,7 +75,8 @@ class _Stream:
         self._came = False  # text arrived, in deltas or in messages
         self._so_far: list[str] = []
         self._length = 0
-        self._beginning, self._streamed = "", 0  # of the text that arrived in deltas
+        self._deltas: list[str] = []  # the text that arrived in deltas
+        self._streamed, self._several = 0, False  # its length, and whether it came in several
         self._cited: RetrievedSources | None = None  # in annotations so far
 
     def parse_event(self, event: StreamEvent) -> ParsedEvent:
@@ -97,7 +99,7 @@ class _Stream:
         again = False
         if text:
             self._came = True
-            again = not self._length and self._repeats(text)
+            again = not self._length and self._repeats(text, chunk, choice, delta)
         named = claims(chunk)
         if "provider" in chunk:
             named = (*named, *_host(chunk))
@@ -139,19 +141,38 @@ class _Stream:
         self._cited = together(self._cited, sources(cited))
         return self._cited
 
-    def _repeats(self, text: str) -> bool:
-        """Whether a delta is the answer so far once more, perhaps with citations."""
-        again = (
-            len(text) >= self._streamed >= _REPEATED
-            and text[0] == self._beginning[0]
-            and without_citations(text[: 2 * _BEGINNING]).startswith(
-                without_citations(self._beginning)
+    def _repeats(
+        self,
+        text: str,
+        chunk: Mapping[str, Any],
+        choice: Mapping[str, Any],
+        delta: Mapping[str, Any],
+    ) -> bool:
+        """Whether a delta is RAGFlow's whole answer once more, perhaps with citations.
+
+        Another server may send equal blocks of text, which must not be lost: the whole text so far
+        must have come in several deltas, and the chunk must look like a last one of RAGFlow.
+        """
+        again = False
+        if self._several and 2 * len(text) >= self._streamed >= _REPEATED:
+            before, now = without_citations("".join(self._deltas)), without_citations(text)
+            again = (
+                len(before) >= _REPEATED
+                and now.startswith(before)
+                and (
+                    delta.keys() == _RAGFLOW
+                    or "reference" in chunk
+                    or "reference" in delta
+                    or bool(choice.get("finish_reason"))
+                    or has_citation(text)
+                )
             )
-        )
         if again:
-            self._beginning, self._streamed = "", 0
+            self._deltas, self._streamed = [], 0
+        else:
+            self._several = self._streamed > 0
         self._streamed += len(text)
-        self._beginning += text[: _BEGINNING - len(self._beginning)]
+        self._deltas.append(text)
         return again
 
     def _new(self, message: Mapping[str, Any]) -> tuple[str, str]:

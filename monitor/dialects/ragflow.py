@@ -40,14 +40,20 @@ CUT = (
     "The answer is truncated by your chosen LLM due to its limitation on context length.",
     "由于大模型的上下文窗口大小限制，回答已经被大模型截断。",
 )
-_CITATION = re.compile(r"##\d+\$\$|\[ID:\s*\d+\]|\s")
+_CITED = r"##\d+\$\$|[\[(【]\s*ID[\s:]*\d+\s*[\])】]"
+_CITATION, _IGNORED = re.compile(_CITED), re.compile(rf"{_CITED}|\s")
 _TAIL = 500  # characters at the end of an answer that are searched for a notice
 RETRIEVING = ("<retrieving>", "</retrieving>")
 
 
 def without_citations(text: str) -> str:
     """A text without citations and white space, to compare it with one that had none yet."""
-    return _CITATION.sub("", text)
+    return _IGNORED.sub("", text)
+
+
+def has_citation(text: str) -> bool:
+    """Whether a text has a citation in RAGFlow's format."""
+    return _CITATION.search(text) is not None
 
 
 _NOTICES = tuple(map(without_citations, CUT))

@@ -43,11 +43,13 @@ def group_notice(
     quiet: bool = False,
     news: News = MappingProxyType({}),
     ended: Collection[Key] = (),
+    explained: Mapping[Key, Incident] = MappingProxyType({}),
 ) -> Notice:
     """One message for the whole group, under its announced number.
 
     `news`: the members that the message is sent for, if only some. `ended`: members that are over
-    while others continue, to be reported now. The id is derived from the content, so that the same
+    while others continue, to be reported now. `explained`: of members whose likely cause is
+    corrected, the stored state before it. The id is derived from the content, so that the same
     news found twice is one row.
     """
     face, over = group.headline, status is NoticeStatus.RESOLVED
@@ -72,7 +74,7 @@ def group_notice(
         when = _when(breaches, now) if group.parts or len(breaches) > 1 else ""
         finding = replace(finding, money=_surplus(group, face), when=when, breaches=len(breaches))
     return Notice(
-        id=_id(group, status, quiet=quiet),
+        id=_id(group, status, quiet=quiet, explained=explained),
         status=NoticeStatus.NOTICE if passing else status,
         rule=face.rule,
         scope=face.scope,
@@ -287,11 +289,23 @@ def _lasted_text(breaches: Sequence[tuple[datetime, datetime]]) -> str:
     return lasted if len(breaches) == 1 else f"{len(breaches)} breaches in {lasted}"
 
 
-def _id(group: IncidentGroup, status: NoticeStatus, *, quiet: bool) -> UUID:
+def _id(
+    group: IncidentGroup,
+    status: NoticeStatus,
+    *,
+    quiet: bool,
+    explained: Mapping[Key, Incident],
+) -> UUID:
     members = (
         f"{'|'.join(i.key)}|{i.opened_at.isoformat()}|{i.reopenings}|{i.open}|{i.once}"
         f"|{i.since}|{i.recovering_since}" + (f"|{i.finding.cause}" if quiet else "")
         for i in group.members
     )
+    # A cause may return: two corrections to it differ in the state that they correct. Two workers
+    # that plan the same correction begin with the same state.
+    corrected = "".join(
+        f"|{'|'.join(key)}|{before.finding.cause}|{before.last_breach_at.isoformat()}"
+        for key, before in sorted(explained.items())
+    )
     notified = f"{group.primary.reminders}|{group.primary.last_told_at.isoformat()}"  # last time
-    return uuid5(NAMESPACE_OID, f"{status}|{quiet}|{notified}|{'|'.join(members)}")
+    return uuid5(NAMESPACE_OID, f"{status}|{quiet}|{notified}|{'|'.join(members)}{corrected}")

@@ -271,8 +271,15 @@ class _Draft:
         news: News = MappingProxyType({}),
     ) -> None:
         key, ended = group.primary.key, () if quiet else tuple(i.key for i in self.ended(group))
+        explained = [i.key for i in group.members if quiet and self.is_explained(i)]
         self.notices[key] = group_notice(
-            group, status, now=self.now, quiet=quiet, news=news, ended=ended
+            group,
+            status,
+            now=self.now,
+            quiet=quiet,
+            news=news,
+            ended=ended,
+            explained={key: self.before[key] for key in explained},
         )
         self.reported[key] = tuple(member.key for member in group.members)
 

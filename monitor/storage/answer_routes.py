@@ -1,8 +1,9 @@
 """How the answers of a target came about: failed attempts, gateway headers, configurations."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -67,18 +68,46 @@ def _number(value: str | None) -> int | None:
 async def configurations(
     connection: AsyncConnection, target: str, *, since: datetime, until: datetime
 ) -> Sequence[datetime]:
-    """When each configuration in that time came into use, oldest first; one may come back."""
+    """When the configuration changed in that time, oldest first; one may come back.
+
+    A worker has another one than in its round before, or a new worker has another one than the
+    round before in its region. A change counts from the second round that the worker has it. It
+    does not count if a new worker only joins one that goes on with the old configuration, as in
+    a rolling deployment: then both are in use.
+    """
     table = observations.c
-    order = (table.started_at, table.id)
-    seen = (
-        select(
-            table.started_at.label("at"),
-            table.config_hash,
-            func.lag(table.config_hash).over(order_by=order).label("before"),
-        )
+    at = func.min(table.started_at).label("at")
+    # a round is all queries of a slot; a worker may read its configuration again meanwhile
+    of_rounds = (
+        select(table.region, table.worker, table.config_hash, at)
         .where(table.target == target, table.slot >= since, table.origin != "manual")
         .where(table.started_at <= until + PARTITIONS_AHEAD)
-        .subquery()
+        .group_by(table.region, table.worker, table.slot, table.config_hash)
+        .order_by(table.region, at, table.worker)
     )
-    changed = select(seen.c.at).where(seen.c.config_hash.is_distinct_from(seen.c.before))
-    return list(await connection.scalars(changed.order_by(seen.c.at)))
+    rounds = [_Round(*row) for row in await connection.execute(of_rounds)]
+    regions = groupby(rounds, key=lambda one: one.region)
+    return sorted(at for _, found in regions for at in _changes(list(found)))
+
+
+class _Round(NamedTuple):
+    region: str
+    worker: str
+    config_hash: str
+    at: datetime
+
+
+def _changes(rounds: Sequence[_Round]) -> Iterator[datetime]:
+    """When the configuration changed in the rounds of one region, which are in order of time."""
+    latest: dict[str, _Round] = {}  # of each worker so far
+    for nth, one in enumerate(rounds):
+        before = latest.get(one.worker) or (rounds[nth - 1] if nth else one)
+        if one.config_hash != before.config_hash:
+            later = rounds[nth + 1 :]
+            kept = next((r.config_hash for r in later if r.worker == one.worker), None)
+            goes_on = one.worker not in latest and any(
+                r.config_hash == before.config_hash and r.worker in latest for r in later
+            )
+            if kept == one.config_hash and not goes_on:
+                yield one.at
+        latest[one.worker] = one

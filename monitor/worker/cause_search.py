@@ -66,7 +66,6 @@ async def _found(
     model = model_of(target)
     limit = verdict.limit if RULES[verdict.rule].unit is Unit.MILLISECONDS else None
     log = window.log
-    in_force = await answer_routes.configurations(connection, target.name, since=since, until=until)
     sources = CauseSources(
         begun=begun,
         model=model,
@@ -75,7 +74,9 @@ async def _found(
         routes=await answer_routes.routes(connection, target.name, since=begun, until=until),
         accounts=await account_readings.around(connection, KEYS, since=since, until=until),
         pages=await account_readings.changes(connection, target.name, since=since),
-        configurations=in_force[1:],
+        configurations=await answer_routes.configurations(
+            connection, target.name, since=since, until=until
+        ),
         listings=await provider_models.listings(connection, model, until=until) if model else (),
         prices=await _prices(connection, target, since=since, until=until),
         charged={source for *_, source in window.histories.usage} == {CostSource.PROVIDER},

@@ -16,7 +16,13 @@ from monitor.domain import (
     ProviderAttempt,
     Usage,
 )
-from monitor.storage import Database, account_readings, observations, provider_models
+from monitor.storage import (
+    Database,
+    account_readings,
+    answer_routes,
+    observations,
+    provider_models,
+)
 from monitor.storage.provider_models import ModelListing
 from monitor.storage.tables import observations as table
 from monitor.worker import evaluation
@@ -188,6 +194,46 @@ async def test_a_configuration_that_comes_back_is_a_change(
     else:
         at = begun - timedelta(minutes=ago)
         assert cause == f"the monitor's configuration changed, at {at:%H:%M} UTC"
+
+
+W1, W2, W3 = "one", "two", "three"
+
+
+@pytest.mark.parametrize(
+    ("rounds", "changed"),  # worker, hash and region of each round
+    [
+        ([(W1, h, "") for h in "abababab"], []),
+        ([(W1, "a", ""), (W2, "b", "")] * 4, []),
+        ([(W1, "a", "fra"), (W2, "b", "sin")] * 4, []),
+        ([(w, "ab"[w == W2], "") for w in (W1, W1, W2, W2, W1, W2, W2, W1)], []),
+        ([(W1, "a", "")] * 2 + [(W2, "b", "")] * 2, [2]),  # a restart
+        ([(W1, "a", "")] * 2 + [(W2, "b", "")] * 2 + [(W3, "a", "")] * 2, [2, 4]),  # and back
+        ([(W1, "a", "")] * 2 + [(W2, "b", "")], []),  # its first round so far
+        ([(W1, h, "") for h in "aabbaa"], [2, 4]),
+        ([(W1, h, r) for h in "aab" for r in ("fra", "sin")] + [(W1, "b", "fra")], [4]),
+        ([(W1, h, "") if h != "c" else (W2, h, "") for h in "acacbcbc"], [4]),
+        # both workers are replaced, one after the other
+        ([(W1, "a", ""), (W2, "a", ""), (W3, "b", ""), (W2, "a", ""), (W3, "b", ""),
+          ("four", "b", ""), (W3, "b", "")], []),
+    ],
+)  # fmt: skip
+async def test_workers_of_two_configurations_at_a_time_are_no_change(
+    database: Database, rounds: list[tuple[str, str, str]], changed: list[int]
+) -> None:
+    start = datetime.now().astimezone() - timedelta(hours=1)
+    slots = [start + timedelta(minutes=5 * nth) for nth in range(len(rounds))]
+    seen = [
+        observation(slot=at, started_at=at, query=query, config_hash=config_hash, worker=worker,
+                    region=region or "fra")
+        for at, (worker, config_hash, region) in zip(slots, rounds, strict=True)
+        for query in ("hi", "kbli")
+    ]  # fmt: skip
+    async with database.begin() as connection:
+        await observations.add(connection, seen)
+        found = await answer_routes.configurations(
+            connection, "rag", since=start - timedelta(minutes=1), until=slots[-1]
+        )
+    assert found == [slots[nth] for nth in changed]
 
 
 async def test_a_list_price_that_rose_is_the_cause_of_a_fallback(

@@ -247,6 +247,28 @@ def test_a_cause_that_becomes_known_later_corrects_the_message_in_silence() -> N
     assert not slow.quiet, "news of another part is audible"
 
 
+def test_a_cause_that_returns_corrects_the_message_again() -> None:
+    group, ids = Story(), set()
+    group.judge(explained(CauseOwner.CANNOT_TELL, ""))
+    causes = 3 * [(CauseOwner.US, "the configuration changed"),
+                  (CauseOwner.CANNOT_TELL, "cannot tell, the evidence disagrees")]  # fmt: skip
+    for owner, cause in causes:
+        planned = [
+            plan(group.incidents.values(), [explained(owner, cause)], inhibitions=INHIBITIONS,
+                 policy=POLICY, now=group.now + later)
+            for later in (MINUTE, MINUTE + timedelta(seconds=1))
+        ]  # fmt: skip
+        [first, second] = [step.notice for steps in planned for step in steps]
+        assert first is not None
+        assert second is not None
+        assert first.id == second.id, "two workers plan the same correction"
+        [corrected] = group.judge(explained(owner, cause))
+        assert (corrected.quiet, corrected.finding.cause) == (True, cause)
+        ids.add(corrected.id)
+        assert group.judge(explained(owner, cause)) == [], "nothing new"
+    assert len(ids) == len(causes)
+
+
 def test_the_cause_of_a_muted_incident_is_not_reported() -> None:
     group = Story()
     group.mute(HOUR)

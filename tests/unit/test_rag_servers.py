@@ -98,6 +98,38 @@ def test_a_repetition_within_an_answer_stays(texts: tuple[str, ...]) -> None:
     assert ragflow_openai(*texts).text == "".join(texts)
 
 
+FOX = "The quick brown fox jumps over the lazy dog. "
+
+
+@pytest.mark.parametrize("texts", [
+    (FOX, FOX, FOX), (FOX, FOX, FOX + FOX), (FOX[:20], FOX[20:], FOX), (60 * " ", 60 * " ", FOX),
+    (FOX, "It sleeps. ", f"{FOX}It runs. "), (5 * FOX, "Then: ", 5 * FOX + "Now: "),
+])  # fmt: skip
+@pytest.mark.parametrize("fields", [{}, {"role": "assistant"}])
+def test_equal_blocks_of_another_server_stay(texts: tuple[str, ...], fields: Any) -> None:
+    deltas = [{"choices": [{"delta": fields | {"content": text}}]} for text in texts]
+    found = openai(*deltas, {"choices": [{"delta": {}, "finish_reason": "stop"}]}, "[DONE]")
+    assert found.text == "".join(texts)
+
+
+@pytest.mark.parametrize("texts", [
+    (FOX, FOX, FOX), (5 * FOX, "Then: ", 5 * FOX + "Now: "), (60 * " ", 60 * " ", FOX),
+])  # fmt: skip
+def test_equal_blocks_of_ragflow_stay(texts: tuple[str, ...]) -> None:
+    assert ragflow_openai(*texts).text == "".join(texts)
+
+
+@pytest.mark.parametrize(("delta", "more"), [
+    ({"content": NOTES}, {"finish_reason": "stop"}),
+    ({"content": NOTES, "reference": [{}]}, {}),
+    ({"content": NOTES.replace("days.", "days 【ID: 3】.")}, {}),
+])  # fmt: skip
+def test_a_last_chunk_of_ragflow_repeats_the_answer(delta: Any, more: Any) -> None:
+    parts = [{"choices": [{"delta": {"content": part}}]} for part in (NOTES[:30], NOTES[30:])]
+    found = openai(*parts, {"choices": [{"delta": delta, **more}]}, "[DONE]")
+    assert found.text == delta["content"]
+
+
 def test_ragflows_openai_surface_writes_an_error_into_the_answer() -> None:
     failed = ragflow_openai("Refunds", "**ERROR**: RATE_LIMIT_EXCEEDED - try later")
     assert failed.error == "RATE_LIMIT_EXCEEDED - try later"
