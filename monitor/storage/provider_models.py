@@ -1,6 +1,6 @@
 """What a provider's public list and statistics say about the models of the targets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
+    delete,
     exists,
     func,
     select,
@@ -181,6 +182,48 @@ async def statistics_read_since(connection: AsyncConnection, model: str, span: t
     age = func.clock_timestamp() - table.at
     found = select(table.id).where(table.model == model, age.between(timedelta(0), span)).limit(1)
     return await connection.scalar(found) is not None
+
+
+# A list that is too short is kept beside the statistics, with this in place of a model: one row per
+# provider, whose `hosts` has the models that the list lacks, and for how long it did.
+_DOUBT = "(short list)"
+
+
+async def keep_doubt(
+    connection: AsyncConnection,
+    provider: str,
+    lost: Collection[str],
+    *,
+    at: datetime,
+    gap: timedelta,
+) -> timedelta:
+    """Store that a reading of the list lacked these models; returns for how long readings did.
+
+    A time of `gap` or more without a reading does not count, nor does one of a clock that went
+    back.
+    """
+    missing = sorted(lost)
+    before = await forget_doubt(connection, provider)
+    seen_s = 0.0
+    if before is not None and before[1].get("lost") == missing:
+        seen_s = before[1]["seen_s"]
+        if timedelta(0) < at - before[0] < gap:
+            seen_s += (at - before[0]).total_seconds()
+    kept = [{"lost": missing, "seen_s": seen_s}]
+    await connection.execute(
+        insert(model_statistics).values(provider=provider, model=_DOUBT, at=at, hosts=kept)
+    )
+    return timedelta(seconds=seen_s)
+
+
+async def forget_doubt(
+    connection: AsyncConnection, provider: str
+) -> tuple[datetime, Mapping[str, Any]] | None:
+    """Delete what `keep_doubt` stored; returns when, and what."""
+    table = model_statistics.c
+    gone = delete(model_statistics).where(table.provider == provider, table.model == _DOUBT)
+    row = (await connection.execute(gone.returning(table.at, table.hosts))).first()
+    return (row.at, row.hosts[0]) if row else None
 
 
 # For the calendar: what the list said over time, and the tokens that answers take.

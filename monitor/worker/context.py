@@ -72,10 +72,10 @@ def boot_id() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class ListDoubt:
-    """A model list that is too short to believe it, the same since an instant."""
+    """A model list that is too short to believe it, in so many successive readings."""
 
     lost: frozenset[str]  # declared models that it lacks
-    since: datetime
+    readings: int
 
 
 @dataclass(slots=True)
@@ -116,7 +116,7 @@ class WorkerState:
     backoff_until: dict[str, datetime] = field(default_factory=dict)
     account_backoff_until: dict[str, datetime] = field(default_factory=dict)
     models_listed: int = 0  # entries of the provider's list when it was last read
-    list_doubt: ListDoubt | None = None  # of the latest reading of that list
+    list_doubt: ListDoubt | None = None  # of this worker's latest reading of that list
     certificates_tried_at: dict[str, datetime] = field(default_factory=dict)  # in vain, by target
     identity: IdentityCache = field(default_factory=IdentityCache)
     # By observation: what was learned from its answer, until both are stored.

@@ -24,7 +24,7 @@ from monitor.domain import Target, TryLater
 from monitor.probing.fetch import fetch
 from monitor.rules import RULES
 from monitor.rules.cause_sources import DURING, ModelStatistics
-from monitor.storage import incident_rows, provider_models
+from monitor.storage import Connection, incident_rows, provider_models
 from monitor.storage.provider_models import ModelListing
 from monitor.worker import lease_keeper
 from monitor.worker.context import ListDoubt, WorkerContext
@@ -144,13 +144,14 @@ async def _read_list(
         if (
             lost
             and _incomplete(len(found), context.state.models_listed, lost=len(lost), of=known)
-            and not _believed(context, frozenset(lost), now, read_at)
+            and not await _believed(connection, context, frozenset(lost), now, read_at)
         ):
             context.state.account_backoff_until[_DOUBT] = now + CONFIRM_AFTER
             facts = {"provider": PROVIDER, "models": len(found), "missing": lost}
             log.warning("model list doubted", extra=facts)
             return True
         context.state.models_listed, context.state.list_doubt = len(found), None
+        await provider_models.forget_doubt(connection, PROVIDER)
         for model, offer in offers.items():
             listing = _listing(model, offer)
             if await provider_models.keep_listing(connection, PROVIDER, listing, at=now):
@@ -159,19 +160,29 @@ async def _read_list(
     return True
 
 
-def _believed(
-    context: WorkerContext, lost: frozenset[str], now: datetime, read_at: datetime | None
+async def _believed(
+    connection: Connection,
+    context: WorkerContext,
+    lost: frozenset[str],
+    now: datetime,
+    read_at: datetime | None,
 ) -> bool:
     """Whether a list that looks incomplete has lacked the same models for long enough.
 
-    A day of readings of this worker is enough, or three days since the list was last complete: a
-    restart forgets the readings.
+    A day of hourly readings of this worker is enough: they are counted, so that neither a step of
+    the clock nor a pause adds to them. A restart forgets them. After restarts, three days since the
+    list was complete are enough, if readings lacked them for a day, two of them by this worker.
     """
     before = context.state.list_doubt
-    since = before.since if before is not None and before.lost == lost else now
-    context.state.list_doubt = ListDoubt(lost, since)
-    complete_at = now if read_at is None or since == now else read_at
-    return now - since >= LIST_EVERY or now - complete_at >= BELIEVED_AFTER
+    earlier = before.readings if before is not None and before.lost == lost else 0
+    context.state.list_doubt = doubt = ListDoubt(lost, earlier + 1)
+    span = await provider_models.keep_doubt(connection, PROVIDER, lost, at=now, gap=LIST_EVERY)
+    return doubt.readings > LIST_EVERY // CONFIRM_AFTER or (
+        doubt.readings > 1
+        and span >= LIST_EVERY
+        and read_at is not None
+        and now - read_at >= BELIEVED_AFTER
+    )
 
 
 def _incomplete(count: int, before: int, *, lost: int, of: int) -> bool:

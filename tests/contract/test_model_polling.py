@@ -255,3 +255,27 @@ async def test_a_429_pauses_as_long_as_it_says(database: Database, tmp_path: Pat
             await model_polling.poll(context)
             waits = context.state.account_backoff_until["openrouter models"] - context.now()
     assert timedelta(minutes=29) < waits <= timedelta(minutes=30)
+
+
+async def test_the_time_while_the_monitor_was_off_does_not_make_a_short_list_credible(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    async with polling(database, tmp_path, COMPLETE, SHORT) as poll:
+        assert await poll(0) == 1
+        for hours in (80, *(23 * [1])):  # off at first, then a reading an hour
+            assert await poll(hours, restarted=hours > 1) == 1
+            assert rows(database_url, UNLISTED) == [(0,)]
+        assert await poll(100, restarted=True) == 1, "off again"
+        assert rows(database_url, UNLISTED) == [(0,)]
+        assert await poll(1) == 1
+    assert rows(database_url, UNLISTED) == [(2,)], "24 hours of readings"
+    doubts = "SELECT count(*) FROM model_statistics"
+    assert rows(database_url, doubts) == [(0,)], "it is believed"
+
+
+async def test_a_step_of_the_clock_does_not_make_a_short_list_credible(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    async with polling(database, tmp_path, COMPLETE, SHORT) as poll:
+        assert [await poll(hours) for hours in (0, 25, 24, 1, 100, 1)] == [1] * 6
+    assert rows(database_url, UNLISTED) == [(0,)]
