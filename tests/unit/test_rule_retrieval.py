@@ -69,11 +69,12 @@ def judged(*parts: Iterator[Sample], queries: int = 3) -> Verdict:
     ("555|" * 24, "005|005", BREACH),  # two queries of three
     ("555|" * 73, "055|055", OK),  # one query alone
     ("555|" * 73, "055|055|055", BREACH),  # three rounds
-    ("555|" * 24, "055|" * 5, OK),  # with less than six hours of history
-    ("555|" * 24, "055|" * 6, BREACH),
+    ("555|" * 12, "055|" * 5, OK),  # with less than six hours of history
+    ("555|" * 12, "055|" * 6, BREACH),
     ("555|" * 11, "055|" * 6, OK),  # too little is known
-    ("555|" * 60, "055|" * 14, OK),
-    ("555|" * 60, "055|" * 15, BREACH),  # a quarter of the rounds before
+    ("555|" * 60, "055|" * 29, OK),
+    ("555|" * 60, "055|" * 30, BREACH),  # half of the rounds before
+    ("555|" * 12, "055|" * 4 + "555|" + "055|" * 6, OK),
     ("555|" * 73, "055,000", OK),  # one round, however often it is confirmed
     ("555|" * 73, "055,000|055", BREACH),  # one query alone, confirmed
     ("555|" * 73, "055,00|055", OK),
