@@ -14,7 +14,6 @@ from monitor.domain import Query, Target
 from monitor.identity import IdentityContext
 from monitor.probing.http_message import LONGEST_WAIT_S
 from monitor.storage import (
-    Connection,
     DatabaseBusy,
     DatabaseUnavailable,
     ProcessStopped,
@@ -66,7 +65,8 @@ async def admit(
     `unsure`: the rounds of which an earlier call failed. Of those, a worker that is stopped again
     and again probes without a claim.
 
-    Waits until today's cost of probes is summed, which takes a while only after a start.
+    Before the claim it waits until today's cost of probes is summed, which takes a while only after
+    a start: two minutes at most. A worker that is stopping meanwhile claims nothing.
     A worker that was stopped within its claim delays those of the others by some seconds. Without
     the database all are probed anyway: their observations wait in the spool, and the first
     row of a slot wins when the database is back. A frozen database delays them by seconds. Raises
@@ -76,26 +76,24 @@ async def admit(
     wanted = [RoundSlot(target.name, slot) for target, slot in due]
     paused = {name for name, target in targets.items() if backing_off(context, target)}
     try:
+        await _complete(context)
+        spent, midnight = context.state.spent, midnight_of(context.now())
+        if context.state.leaving.is_set() and not spent.whole(midnight):
+            return []
         with short_waits():
-            while True:
-                async with context.database.begin(deadline_s=BEFORE_S) as connection:
-                    await limit_statements(connection, lock_s=1, statement_s=4, idle_s=3)
-                    if not await _summed(context, connection):
-                        continue
-                    ours = {"region": context.region, "worker": context.worker}
-                    claimed = await leases.claim(connection, wanted, **ours, unsure=unsure)
-                    asked = [one for one in wanted if one in claimed and one.target not in paused]
-                    queries = await probe_throttling.queries_of_rounds(
-                        connection, context, [(targets[one.target], one.slot) for one in asked]
-                    )
-                    ends = [RoundEnd(*one, BACKING_OFF) for one in claimed if one.target in paused]
-                    ends += [
-                        RoundEnd(*one, probe_throttling.THINNED)
-                        for one in asked
-                        if not queries[one]
-                    ]
-                    await leases.finish(connection, ends, **ours)
-                    break
+            async with context.database.begin(deadline_s=BEFORE_S) as connection:
+                await limit_statements(connection, lock_s=1, statement_s=4, idle_s=3)
+                ours = {"region": context.region, "worker": context.worker}
+                claimed = await leases.claim(connection, wanted, **ours, unsure=unsure)
+                asked = [one for one in wanted if one in claimed and one.target not in paused]
+                queries = await probe_throttling.queries_of_rounds(
+                    connection, context, [(targets[one.target], one.slot) for one in asked]
+                )
+                ends = [RoundEnd(*one, BACKING_OFF) for one in claimed if one.target in paused]
+                ends += [
+                    RoundEnd(*one, probe_throttling.THINNED) for one in asked if not queries[one]
+                ]
+                await leases.finish(connection, ends, **ours)
     except DatabaseUnavailable as unavailable:
         stopped = isinstance(unavailable, ProcessStopped) and set(wanted) <= set(unsure)
         if isinstance(unavailable, DatabaseBusy) and not stopped:
@@ -134,9 +132,9 @@ async def before_probe(
     The previous answer counts for this probe. While the database is away, nothing is known about
     the target.
     """
+    with suppress(DatabaseUnavailable):  # a busy one is asked again: only one that is away is left
+        await _complete(context)
     known = await _known(context, [target], within_s=context.batch_s(target.every) / 2)
-    with suppress(DatabaseUnavailable):  # nothing to do, unless the worker began without a database
-        await context.state.spent.complete(context.database, lambda: midnight_of(context.now()))
     return budget_used_up(context), known.get(target.name, IdentityContext())
 
 
@@ -165,7 +163,9 @@ async def _read_known(
                 each.values(),
                 now=context.now(),
                 deadline_s=BEFORE_S,
-                first=context.spent_today,
+                first=lambda connection: context.state.spent.follow(
+                    connection, midnight_of(context.now())
+                ),
             )
     except DatabaseUnavailable as unavailable:
         facts = {"targets": sorted(each), "reason": str(unavailable)}
@@ -173,10 +173,10 @@ async def _read_known(
         return {}
 
 
-async def _summed(context: WorkerContext, connection: Connection) -> bool:
-    """Whether today's cost of probes is known. After a start, that takes several calls at most."""
-    known = context.state.spent.whole(midnight_of(context.now()))
-    return known or await context.spent_today(connection) is not None
+async def _complete(context: WorkerContext) -> None:
+    """Wait until today's cost of probes is summed. Raises DatabaseUnavailable: it is away."""
+    state = context.state
+    await state.spent.complete(context.database, lambda: midnight_of(context.now()), state.leaving)
 
 
 def budget_used_up(context: WorkerContext) -> str | None:

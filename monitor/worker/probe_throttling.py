@@ -18,7 +18,7 @@ from monitor.rules import FallbackRule, ModelChangedRule, NoDataRule, rule_of
 from monitor.rules.window import MISSED, PATIENCE
 from monitor.storage import Connection, incident_rows, observations
 from monitor.storage.leases import RoundSlot
-from monitor.worker.context import WorkerContext
+from monitor.worker.context import WorkerContext, midnight_of
 
 THINNED = "thinned out"
 CHANGES = (FallbackRule.name, ModelChangedRule.name)  # another model answers, and may cost more
@@ -105,9 +105,12 @@ async def queries_of_rounds(
     ]
     if not thinned:
         return chosen
-    now, spent = context.now(), await context.spent_today(connection)
-    # Not summed: a day has begun since `SpentToday.complete`, by either clock.
-    left_usd = probes.daily_budget_usd - spent.high_usd if spent else Decimal(0)
+    now = context.now()
+    midnight, spent = midnight_of(now), context.state.spent
+    # From memory: a claim does not wait for another task's read. Not summed: nothing may be left.
+    left_usd = probes.daily_budget_usd - spent.known(midnight).high_usd
+    if not spent.whole(midnight):
+        left_usd = Decimal(0)
     for target, slot in thinned:
         latest = await observations.samples(
             connection, target.name, since=now - RECENT, until=now, most=_LATEST

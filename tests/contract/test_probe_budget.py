@@ -1,17 +1,28 @@
 """The probes' own daily budget: no restart, no second worker and no lost database evades it."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from math import inf
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from monitor.domain import Cost, CostSource, IdentityJudgement, Observation
-from monitor.storage import Database, observations, rederive
+from monitor.storage import (
+    Connection,
+    Database,
+    limit_statements,
+    observations,
+    rederive,
+    spend_rows,
+)
 from monitor.worker import admission, outage, probe_round, spent_today
-from monitor.worker.context import midnight_of
+from monitor.worker.context import WorkerContext, midnight_of
 from tests.contract.open_context import open_context, settings
 from tests.contract.test_outage import Doors
 from tests.contract.test_workers import nothing, turning
@@ -169,6 +180,135 @@ async def test_workers_that_crash_in_turn_spend_one_budget(
             slot = now + timedelta(minutes=nth)
             await probe_round.run_round(worker, rag, slot, between=nothing)
         assert service.asked == 31 - 24
+
+
+class SlowSums:
+    """Sums of rows that exceed the statement limit, if they cover more than `most`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, most: timedelta, times: float = inf):
+        self.failed, self._most, self._times = 0, most, times
+        self._sum = spend_rows.by_slice
+        monkeypatch.setattr(spend_rows, "by_slice", self.by_slice)
+        monkeypatch.setattr(spent_today, "AGAIN_S", 0.01)
+
+    async def by_slice(
+        self, connection: Connection, *, since: datetime, until: datetime, recorded_since: datetime
+    ) -> Sequence[spend_rows.SliceSpent]:
+        if until - since > self._most and self.failed < self._times:
+            self.failed += 1
+            await limit_statements(connection, lock_s=1, statement_s=0.05)
+            await connection.execute(text("SELECT pg_sleep(60)"))
+        return await self._sum(connection, since=since, until=until, recorded_since=recorded_since)
+
+
+async def test_a_sum_that_takes_too_long_goes_on_in_smaller_steps(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await spread_over_the_day(database, "0.01")
+    slow = SlowSums(monkeypatch, timedelta(minutes=10))
+    async with open_context(settings(tmp_path), database) as context:
+        rag, now = context.settings.targets["rag"], context.now()
+        assert len(await admission.admit(context, [(rag, now)])) == 1
+        assert context.state.spent.known(midnight_of(now)).count == 24
+    assert slow.failed == 3, "60, 30 and 15 minutes"
+
+
+@pytest.mark.parametrize("start", ["round", "burst"])
+async def test_a_busy_database_lets_no_probe_go_beyond_the_budget(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str
+) -> None:
+    async with database.begin() as connection:
+        await observations.add(connection, [spending("9")])
+    SlowSums(monkeypatch, timedelta(0), times=3)
+    async with turning() as service, open_context(
+        settings(tmp_path, service.url, **LIMITS), database
+    ) as context:  # fmt: skip
+        rag = context.settings.targets["rag"]
+        if start == "burst":
+            assert not await probe_round.probe_again(context, rag, rag.queries[0])
+        else:
+            assert not await probe_round.run_round(context, rag, context.now(), between=nothing)
+        assert service.asked == 0
+
+
+async def test_a_database_that_stays_too_slow_does_not_stop_probes_for_ever(
+    database: Database, database_url: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    slow = SlowSums(monkeypatch, timedelta(0))
+    monkeypatch.setattr(spent_today, "PATIENCE_S", 0.5)
+    async with turning() as service, open_context(
+        settings(tmp_path, service.url, **LIMITS), database
+    ) as context:  # fmt: skip
+        rag = context.settings.targets["rag"]
+        assert len(await probe_round.run_round(context, rag, context.now(), between=nothing)) == 2
+    assert slow.failed
+    assert "probes not summed" in [record.message for record in caplog.records]
+    assert rows(database_url, "SELECT missed FROM slots") == [(None,)], "claimed"
+
+
+async def test_a_claim_that_waits_for_another_tasks_sum_holds_no_transaction(
+    database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server would end its transaction, and the round would be probed without a claim."""
+    summed, free, began = spend_rows.by_slice, asyncio.Event(), asyncio.Event()
+
+    async def by_slice(connection: Connection, **span: Any) -> Sequence[spend_rows.SliceSpent]:
+        if not began.is_set():
+            await limit_statements(connection, lock_s=1, statement_s=60, idle_s=60)
+            began.set()
+            await free.wait()
+        return await summed(connection, **span)
+
+    async def read() -> None:
+        async with database.begin(deadline_s=60) as connection:
+            await context.spent_today(connection)
+
+    monkeypatch.setattr(spend_rows, "by_slice", by_slice)
+    idle = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() " \
+           "AND state = 'idle in transaction'"  # fmt: skip
+    async with open_context(settings(tmp_path), database) as context, asyncio.timeout(60):
+        reading = asyncio.create_task(read())
+        await began.wait()
+        await read()  # the evaluation does not wait either
+        found: list[object] = []
+        event.listen(database.engine.sync_engine, "commit", found.append)
+        rag = context.settings.targets["rag"]
+        admitting = asyncio.create_task(admission.admit(context, [(rag, context.now())]))
+        while not found or rows(database_url, idle) != [(1,)]:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        free.set()
+        assert len(await admitting) == 1
+        await reading
+    assert rows(database_url, "SELECT count(*) FROM slots") == [(1,)]
+
+
+async def test_a_worker_that_is_stopped_during_the_sum_claims_nothing(
+    database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def by_slice(connection: Connection, **_: object) -> None:
+        context.state.leaving.set()
+        await connection.execute(text("SELECT pg_sleep(600)"))
+
+    monkeypatch.setattr(spend_rows, "by_slice", by_slice)
+    async with open_context(settings(tmp_path), database) as context, asyncio.timeout(60):
+        rag = context.settings.targets["rag"]
+        assert not await admission.admit(context, [(rag, context.now())])
+        assert not await probe_round.probe_again(context, rag, rag.queries[0])
+    assert rows(database_url, "SELECT count(*) FROM slots") == [(0,)]
+
+
+async def test_the_first_round_of_a_day_is_claimed(
+    database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_context(settings(tmp_path), database) as context:
+        rag = context.settings.targets["rag"]
+        for days in (0, 1):
+            now = datetime.now(UTC) + timedelta(days=days)
+            monkeypatch.setattr(WorkerContext, "now", staticmethod(lambda now=now: now))
+            assert len(await admission.admit(context, [(rag, now)])) == 1
+            assert context.state.spent.whole(midnight_of(now))
+    assert rows(database_url, "SELECT count(*) FROM slots") == [(2,)]
 
 
 async def test_while_the_database_is_away_what_it_said_last_and_what_waits_for_it_count(

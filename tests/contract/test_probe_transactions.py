@@ -13,6 +13,7 @@ from monitor.identity.fingerprint.features import AnswerText
 from monitor.identity.fingerprint.tracker import TrackerState
 from monitor.storage import Database, baseline_answers, fingerprints
 from monitor.worker import admission, probe_round
+from monitor.worker.context import WorkerContext
 from tests.contract.open_context import open_context
 from tests.contract.test_token_accounting import LLAMA, OURS, settings, stream
 from tests.contract.test_workers import nothing
@@ -20,6 +21,12 @@ from tests.scripted_server import LAST, head, scripted_server
 from tests.toy_tokenizers import prose
 
 QUERIES = tuple(Query(id=f"q{n}", text=f"Question {n}?") for n in range(4))
+
+
+async def summed(context: WorkerContext) -> None:
+    """As after the start: today's cost of probes is known."""
+    async with context.database.begin() as connection:
+        assert await context.spent_today(connection) is not None
 
 
 def counted(database: Database) -> Counter[str]:
@@ -50,6 +57,7 @@ async def test_a_round_takes_one_claim_and_a_read_and_a_write_for_each_probe(
         configured = settings(tmp_path, server.url)
         target = replace(configured.targets["rag"], queries=QUERIES)
         async with open_context(configured, database) as context:
+            await summed(context)
             found = counted(database)
             slot = datetime.now(UTC)
             assert len(await probe_round.run_round(context, target, slot, between=nothing)) == 4
@@ -75,6 +83,7 @@ async def test_rounds_of_many_targets_share_their_transactions(
         targets = {f"t{n}": replace(one, name=f"t{n}") for n in range(20)}
         async with open_context(replace(configured, targets=targets), database) as context:
             context.state.batch_s = 60  # a round waits for 1/120 of its interval at most
+            await summed(context)
             found, slot = counted(database), datetime.now(UTC)
             admitted = await admission.admit(context, [(each, slot) for each in targets.values()])
             assert found["transactions"] == 2, "one claims all, one reads what is known of all"
