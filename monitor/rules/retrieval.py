@@ -47,7 +47,7 @@ _STRETCHES = (2, 3, 4, 6, 8, 12, 16, 24, 36, 48)  # answers of each query that m
 _TOGETHER = 4.5  # less evidence if all queries lose their sources: one fault explains it
 _LEARNT_US = 6 * 3_600_000_000  # history from which a query alone is judged as quickly
 # With less: the fewest rounds, all without sources, also as a share of the rounds before.
-_YOUNG_ROUNDS, _YOUNG_SHARE, _NEVER = 6, 0.5, 10**9
+_YOUNG_ROUNDS, _YOUNG_SHARE = 6, 0.5
 _USUAL_ROUNDS = 3  # the fewest rounds of a breach other than by vanished sources
 _SPREADS = 4.0  # standard deviations by which a score must be lower
 _LATELY = 36  # answers from which a score must fall at once
@@ -230,8 +230,7 @@ class RetrievalRule(Rule):
         self, series: Sequence[JudgedQuery], proofs: Sequence[LossProof], cached: bool
     ) -> tuple[int, float, list[LossProof]]:
         """The rounds and the evidence that vanished sources need, and the proofs with theirs."""
-        alone = len(proofs) == 1
-        before, least = {}, self.rounds
+        alone, before, least = len(proofs) == 1, {}, self.rounds
         begun = min(proof.since for proof in proofs)
         for query, history, known, usual in series:
             by_itself = alone and query == proofs[0].query
@@ -242,8 +241,9 @@ class RetrievalRule(Rule):
             earlier = known[:first] if by_itself else [nth for nth in usual if nth < known[first]]
             counts = history.of(0, first_of_rounds(history, earlier))
             if by_itself and begun - history.at(usual[0]) < _LEARNT_US:
-                always = proofs[0].hits == proofs[0].of
-                least = max(_YOUNG_ROUNDS, int(_YOUNG_SHARE * len(counts))) if always else _NEVER
+                if proofs[0].hits < proofs[0].of:
+                    continue
+                least = max(_YOUNG_ROUNDS, int(_YOUNG_SHARE * len(counts)))
             if counts and median(counts) > 0:
                 before[query] = EmptyResults.of_counts(counts)
         proven = [proof for proof in proofs if proof.query in before]
