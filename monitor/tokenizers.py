@@ -10,6 +10,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from monitor import bounded_io
+
 Counter = Callable[[str], int]
 
 # How a text is split before ranks are looked up, as the models' makers publish it.
@@ -26,6 +28,7 @@ PATTERNS = {
         r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     ),
 }
+MOST_BYTES = 128 << 20  # of a file; the largest published one has 15 MB
 _LARGE = 150_000  # number of ranks; the older pattern goes with fewer
 _LIBRARY = "pip install 'rag-monitor[tokens]', in a clone ./run install"
 
@@ -40,7 +43,7 @@ def counter(file: str, *, pattern: str | None = None) -> Counter:
     `pattern`: a name of `PATTERNS`, or a pattern. Raises BadTokenizer.
     """
     try:
-        content = Path(file).read_bytes()
+        content = bounded_io.content(Path(file), most=MOST_BYTES)
     except OSError as error:
         raise BadTokenizer(f"{file}: {error.strerror}") from error
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from monitor import __version__
+from monitor.cli.log_output import log_output
 from monitor.cli.terminal_log import TerminalLine, facts_of
 from monitor.command_name import as_started
 from monitor.config import ConfigErrors, Settings, load
@@ -66,7 +67,7 @@ def begin(level: str, secrets: Sequence[str], *, people: bool = False) -> None:
 
     `people`: lines for a person at a terminal instead of JSON.
     """
-    out = logging.StreamHandler(sys.stderr)
+    out = log_output()
     colour = people and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     out.setFormatter(TerminalLine(_held, secrets, colour=colour) if people else _Line(secrets))
     root = logging.getLogger()

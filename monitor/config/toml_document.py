@@ -7,10 +7,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from monitor.config.config_errors import (
-    ConfigError,
-    suggestion,
-)
+from monitor.bounded_io import content
+from monitor.config.config_errors import ConfigError, suggestion
 from monitor.config.environment import WHOLE_TEXT
 from monitor.config.file_schema import ConfigFile
 from monitor.config.value_kinds import bare
@@ -57,7 +55,7 @@ def document(variables: Mapping[str, str]) -> tuple[dict[str, Any], list[ConfigE
     if whole and named:
         return {}, [ConfigError(key, None, "MONITOR_CONFIG is set, too: unset one of them")]
     try:
-        text = whole or path.read_text(encoding="utf-8-sig")
+        text = whole or _lines(content(path).decode("utf-8-sig"))
         return tomllib.loads(text, parse_float=Decimal), []
     except FileNotFoundError:
         remedy = f"no such file: correct MONITOR_CONFIG. {START}"
@@ -71,6 +69,10 @@ def document(variables: Mapping[str, str]) -> tuple[dict[str, Any], list[ConfigE
     except (tomllib.TOMLDecodeError, ValueError, RecursionError) as error:
         remedy = f"is not TOML: {error}"
     return {}, [ConfigError(key, None, remedy)]
+
+
+def _lines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def overlay(

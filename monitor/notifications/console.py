@@ -5,11 +5,13 @@ import sys
 from dataclasses import dataclass
 from typing import ClassVar, TextIO
 
+from monitor import bounded_io
 from monitor.command_name import as_started
 from monitor.domain import Delivery, Notice, Sent, TryLater
 from monitor.notifications.notifier import ChannelCheck, ChannelOptions, Notifier
 from monitor.notifications.plain_text import plain_text
 
+PATIENCE_S = 10.0  # for a pipe that nobody reads
 UNSET = "no notification channel is configured: messages go to the console"
 
 
@@ -31,7 +33,7 @@ class ConsoleNotifier(Notifier):
         text = as_started(plain_text(notice, runbook_url=runbook_url))
         try:
             await asyncio.to_thread(self._print, text if self._explained else f"{UNSET}\n{text}")
-        except (OSError, ValueError) as error:  # standard output is closed
+        except (OSError, ValueError, AttributeError) as error:  # closed, or nobody reads it
             return TryLater(f"cannot write to the console: {type(error).__name__}")
         self._explained = True
         return Sent()
@@ -43,8 +45,15 @@ class ConsoleNotifier(Notifier):
     def _print(self, text: str) -> None:
         stream = self._stream or sys.stdout
         encoding = stream.encoding or "utf-8"
-        stream.write(text.encode(encoding, "replace").decode(encoding) + "\n")
+        data = f"{text}\n".encode(encoding, "replace")
+        try:
+            descriptor = stream.fileno()
+        except (OSError, ValueError):  # in memory
+            stream.write(data.decode(encoding))
+            return
         stream.flush()
+        if bounded_io.write(descriptor, data, within_s=PATIENCE_S) < len(data):
+            raise TimeoutError
 
 
 @dataclass(frozen=True, kw_only=True)

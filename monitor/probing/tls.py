@@ -12,6 +12,7 @@ from typing import Any
 import httpcore
 import httpx
 
+from monitor.bounded_io import content
 from monitor.domain import Ending
 from monitor.probing.limits import ProbeError, reason
 
@@ -29,6 +30,7 @@ def context(ca_file: str | None) -> ssl.SSLContext:
     found = ssl.create_default_context() if _has_store() else _shipped()
     if ca_file is not None:
         try:
+            content(Path(ca_file), within_s=0.0)  # OpenSSL would wait for ever for a named pipe
             found.load_verify_locations(cafile=ca_file)
         except OSError as error:
             cause = f"CA file {ca_file} cannot be used: {reason(error)}"

@@ -3,8 +3,9 @@
 They work behind a pooler that lends a server connection for one transaction only.
 """
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from importlib.resources import files
@@ -165,21 +166,39 @@ class Database:
         if not _SHORT_WAITS.get():
             await self._pool.take_seat()
             return
-        asked_at = time.monotonic()
-
-        def give_up_at() -> float:
-            silent = self._gave_up_at > self._answered_at
-            return asked_at if silent else max(asked_at, self._answered_at) + SEAT_S
-
-        watch = RunningTimeout()
+        asked_at, watch = time.monotonic(), RunningTimeout()
         try:
             async with watch:
-                await self._pool.take_seat(give_up_at)
+                await self._pool.take_seat(lambda: self._give_up_at(asked_at))
         except TimeoutError:
             if watch.stood_still:
                 raise ProcessStopped(_STOPPED) from None
             self._gave_up_at = time.monotonic()
             raise DatabaseUnavailable(f"no statement was answered for {SEAT_S:g} s") from None
+
+    def _give_up_at(self, asked_at: float) -> float:
+        """Until when to wait for a server that answers no statement (monotonic)."""
+        silent = self._gave_up_at > self._answered_at
+        return asked_at if silent else max(asked_at, self._answered_at) + SEAT_S
+
+    async def waited_for(self, work: Coroutine[Any, Any, object]) -> bool:
+        """Wait for work that needs this database; False if the server falls silent first.
+
+        The work is cancelled then. Raises what it raises.
+        """
+        asked_at, task = time.monotonic(), asyncio.ensure_future(work)
+        try:
+            while not task.done():
+                known = self._resting is not None and time.monotonic() < self._resting[0]
+                until = asked_at if known else self._give_up_at(asked_at)
+                left_s = max(until, asked_at + _LONG_S) - time.monotonic()
+                if left_s <= 0:
+                    return False
+                await asyncio.wait({task}, timeout=min(left_s, _LONG_S))
+            await task
+        finally:
+            task.cancel()
+        return True
 
     def _too_slow(self, limit_s: float, began: float) -> DatabaseUnavailable:
         """Why a transaction exceeded its deadline: the server is silent, or there is much to do.

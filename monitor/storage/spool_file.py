@@ -26,6 +26,7 @@ from monitor.storage.observations import row
 
 _HEAD = re.compile(rb"\n([+-]) ([0-9a-f]{16}) ([0-9a-f]{8}) ([0-9a-f]{8}) ")
 _HEAD_BYTES = 38
+_LONGEST = 16 << 20  # bytes of a record; a longer one is damaged
 _OBSERVATION: TypeAdapter[Observation] = TypeAdapter(Observation)
 # A file of an older version: fields that it did not have are unknown.
 _ABSENT: Mapping[str, None] = {f.name: None for f in fields(Observation) if f.default is MISSING}
@@ -69,10 +70,10 @@ def parse(data: bytes) -> SpoolContents:
     while position < len(data):
         record = _read(data, position)
         if record is None:
-            following = data.find(b"\n", position + 1)
-            contents.torn = following < 0
-            contents.damaged += not contents.torn
-            position = len(data) if contents.torn else following
+            following = _HEAD.search(data, position + 1)
+            contents.torn = following is None
+            contents.damaged += b"\n" in data[position + 1 : following.end() if following else None]
+            position = following.start() if following else len(data)
             continue
         kind, sequence, payload = record
         position += _HEAD_BYTES + len(payload)
@@ -95,9 +96,12 @@ def _read(data: bytes, position: int) -> tuple[bytes, int, bytes] | None:
     head = _HEAD.match(data, position)
     if head is None:
         return None
-    payload = data[head.end() : head.end() + int(head[3], 16)]
+    length = int(head[3], 16)
+    if length > min(_LONGEST, len(data) - head.end()):
+        return None
+    payload = data[head.end() : head.end() + length]
     sealed = data[head.start() + 1 : head.start(4)]
-    if len(payload) != int(head[3], 16) or _checksum(sealed, payload) != int(head[4], 16):
+    if _checksum(sealed, payload) != int(head[4], 16):
         return None
     return head[1], int(head[2], 16), payload
 
@@ -117,6 +121,7 @@ def _observation(payload: bytes) -> Observation | None:
 
 # bytes of obsolete records that a file may contain, in addition to as many of valid ones
 _GARBAGE = 1 << 20
+_LARGEST = 128 << 20  # bytes that are read of a file; a full spool has far fewer
 Held = tuple[Path, int]  # a file and its descriptor, which holds the lock
 
 
@@ -212,7 +217,7 @@ class SpoolFile:
         if fd is None:
             return None
         try:
-            return TakenSpoolFile((path, fd), parse(path.read_bytes()))
+            return TakenSpoolFile((path, fd), _parsed(fd))
         except OSError:
             os.close(fd)
             raise
@@ -224,6 +229,14 @@ class SpoolFile:
         if self._held is not None:
             leave(self._held, delete=not self._starts)
         self._former, self._held = [], None
+
+
+def _parsed(fd: int) -> SpoolContents:
+    """The contents of a file; of one that is larger than any spool, its start."""
+    with os.fdopen(fd, "rb", closefd=False) as file:
+        contents = parse(file.read(_LARGEST))
+        contents.damaged += bool(file.read(1))
+    return contents
 
 
 def leave(held: Held, *, delete: bool) -> None:

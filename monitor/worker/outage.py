@@ -38,9 +38,10 @@ async def keep(
 ) -> None:
     """Store observations and ends of rounds, together with those of other rounds.
 
-    Returns when they are stored, or spooled because the database is unavailable. The transaction
-    begins within `within_s`. Observations are in the spool's file before that, so that a kill loses
-    none; while the database takes none, they are on the disk before this returns. Source:
+    Returns when they are stored, or spooled because the database is unavailable or silent: a round
+    does not wait for a transaction that a frozen server holds. The transaction begins within
+    `within_s`. Observations are in the spool's file before that, so that a kill loses none; while
+    the database takes none, they are on the disk before this returns. Source:
     docs/adr/0022-batches.md
     """
     dropped = context.state.spool.keep(new)
@@ -48,7 +49,9 @@ async def keep(
         facts = {"count": dropped, "total": context.state.spool.dropped}
         log.error("observations dropped", extra=facts | {"reason": "the spool is full"})
     await context.state.spool.save()
-    await context.state.writes.handled(partial(_write, context), ends, within_s=within_s)
+    writing = context.state.writes.handled(partial(_write, context), ends, within_s=within_s)
+    if not await context.database.waited_for(writing):
+        await context.state.spool.save(sync=True)
 
 
 async def _write(context: WorkerContext, ends: Sequence[RoundEnd]) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from monitor.domain import Target
-from monitor.storage import DatabaseBusy, DatabaseUnavailable, leases
+from monitor.storage import DatabaseBusy, DatabaseUnavailable, leases, short_waits
 from monitor.storage.leases import RoundEnd, RoundSlot
 from monitor.worker import admission, outage
 from monitor.worker.admission import AdmittedRound
@@ -31,7 +31,7 @@ REMOVED = "its target was removed from the configuration"
 IDLE_S = 1.0  # between two ticks while nothing is due
 # Longer than a claimed round waits, also after a clock step that is too small to be noticed.
 LONGEST_WAIT = timedelta(seconds=4)
-MOST_MISSED = 10_000  # missed rounds that wait to be recorded
+MOST_MISSED, MISSED_AT_ONCE = 10_000, 500  # missed rounds that wait to be recorded; in one go
 
 
 @dataclass(slots=True)
@@ -201,19 +201,20 @@ class RoundQueue:
 
     async def record_missed(self) -> None:
         """Record the slots that passed, if no other worker took them."""
-        missed, self._missed = self._missed[-MOST_MISSED:], []
-        if not missed:
-            return
-        context = self.context()
-        try:
-            async with context.database.begin() as connection:
-                recorded = await leases.miss(
-                    connection, missed, region=context.region, worker=context.worker
-                )
-        except DatabaseUnavailable as unavailable:
-            log.debug("missed rounds not recorded", extra={"reason": str(unavailable)})
-            self._missed = [*missed, *self._missed]
-            return
-        for one in recorded:
-            facts = {"target": one.target, "slot": one.slot, "reason": one.missed}
-            log.warning("round missed", extra=facts)
+        self._missed = self._missed[-MOST_MISSED:]
+        while self._missed:
+            context, missed = self.context(), self._missed[:MISSED_AT_ONCE]
+            try:
+                # A tick also claims what is due: a frozen server must not keep it.
+                with short_waits():
+                    async with context.database.begin(deadline_s=admission.BEFORE_S) as connection:
+                        recorded = await leases.miss(
+                            connection, missed, region=context.region, worker=context.worker
+                        )
+            except DatabaseUnavailable as unavailable:
+                log.debug("missed rounds not recorded", extra={"reason": str(unavailable)})
+                break
+            del self._missed[: len(missed)]
+            for one in recorded:
+                facts = {"target": one.target, "slot": one.slot, "reason": one.missed}
+                log.warning("round missed", extra=facts)

@@ -389,11 +389,14 @@ class Worker:
             await self._evaluate(target)
 
     async def _evaluate(self, _: Target) -> None:
-        """Wait until a target is evaluated with all that is stored, if this worker evaluates."""
+        """Wait until a target is evaluated with all that is stored, if this worker evaluates.
+
+        Not for a database that answers nothing.
+        """
         if lease_keeper.held(self.context, "evaluate"):
             with suppress(TimeoutError):
                 async with asyncio.timeout(WAITING_S):
-                    await self._evaluated.wait()
+                    await self.context.database.waited_for(self._evaluated.wait())
 
     async def _keep_evaluating(self) -> None:
         """Evaluate once a second what any worker has stored, while this one holds the lease."""

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import make_url
 
 from monitor.embedded_postgres import running
-from monitor.storage import Database, DatabaseUnavailable
+from monitor.storage import Database, DatabaseUnavailable, engine
 from monitor.storage.schema import migrate
 from monitor.worker import heartbeat, probe_round
 from tests.contract.open_context import open_context, settings
@@ -50,6 +50,23 @@ class Forwarder:
     async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+
+class FreezingForwarder(Forwarder):
+    """Passes nothing on unless `flows` is set, like a server whose processes have stopped."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.flows = asyncio.Event()
+        self.flows.set()
+
+    async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                await self.flows.wait()
                 writer.write(data)
                 await writer.drain()
         writer.close()
@@ -119,3 +136,23 @@ async def test_a_server_that_shuts_down_and_comes_back_is_used_at_once(
         async with database.begin():
             pass
         await database.close()
+
+
+async def test_a_round_does_not_wait_for_a_write_that_a_frozen_server_holds(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "SEAT_S", 0.2)
+    async with forwarding(database_url, FreezingForwarder) as (forwarder, url):
+        assert isinstance(forwarder, FreezingForwarder)
+        database = Database(url, writes=True, deadline_s=600)
+        async with open_context(settings(tmp_path), database) as context, asyncio.timeout(60):
+            await probe_round.keep(context, [observation(origin="manual")])
+            forwarder.flows.clear()
+            for _ in range(2):  # with one transaction on its way, and with another behind it
+                await probe_round.keep(context, [observation(origin="manual")])
+            assert len(context.state.spool) == 2
+            forwarder.flows.set()
+            await probe_round.keep(context, [])
+            assert len(context.state.spool) == 0
+        await database.close()
+    assert rows(database_url, STORED) == [(3,)]

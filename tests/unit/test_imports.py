@@ -29,7 +29,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ),
     ("answer_checks", "paired_comparison"),
     ("probing.observe",),
-    ("network_settings", "command_name", "accounts", "probing.limits"),
+    ("bounded_io", "network_settings", "command_name", "accounts", "probing.limits"),
     ("probing.tls",),
     ("probing.fetch",),
     ("notifications",),

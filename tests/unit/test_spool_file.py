@@ -135,3 +135,17 @@ def test_what_is_no_regular_file_is_left_alone(make: Any, tmp_path: Path) -> Non
     thread.start()
     thread.join(60)
     assert taken == [None], "a named pipe would keep the thread for ever"
+
+
+def test_of_a_huge_file_the_start_is_read_whatever_fills_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool_file, "_LARGEST", 8 << 20)
+    path = tmp_path / "1-a.spool"
+    path.write_bytes(held([0]) + b"\n" * 5_000_000 + held([1]))
+    os.truncate(path, 1 << 30)  # without using space
+    taken = SpoolFile(tmp_path).take(path)
+    assert taken is not None
+    assert ids(taken.contents.waiting) == [0, 1]
+    assert taken.contents.damaged
+    spool_file.leave(taken.held, delete=True)

@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 )
 
 from monitor.domain import Observation
-from monitor.storage import DatabaseUnavailable, probe_rows, spool_file
+from monitor.storage import Database, DatabaseUnavailable, probe_rows, spool_file
 from monitor.storage import spool as spools
 from monitor.storage.batch import Batch
 from monitor.storage.spool import Spool, SpoolFile
@@ -93,6 +93,9 @@ class Disk:
         return call
 
 
+DATABASE = Database("postgresql://127.0.0.1:1/none")  # `_store` takes its place
+
+
 class Process:
     """A worker's spool. `alive` False: it was killed, and its locks are gone."""
 
@@ -102,7 +105,7 @@ class Process:
             state=SimpleNamespace(
                 spool=self.spool, learnings={}, writes=Batch(), ends=[], spent=SpentToday()
             ),
-            database=None,
+            database=DATABASE,
             region="local",
             worker="w1",
             metrics=SimpleNamespace(rejected=lambda: None),
