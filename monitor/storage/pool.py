@@ -58,12 +58,17 @@ _WRONG_ADDRESS = re.compile(
 )
 
 
+_FULL = re.compile("too many (clients|connections)|connection slots are reserved")
+
+
 def meaning(error: DBAPIError) -> Meaning:
     """The meaning of an error of the server, or of the connection to it."""
     state: str | None = getattr(error.orig, "sqlstate", None)
     if state is None:
         if not isinstance(error, OperationalError | InterfaceError):
             return Meaning.BUG
+        if _FULL.search(str(error.orig)):
+            return Meaning.UNAVAILABLE  # what is open works
         wrong = _WRONG_ADDRESS.search(str(error.orig))
         return Meaning.WRONG_ADDRESS if wrong else Meaning.LOST
     known = (_MEANINGS.get(state[:length]) for length in (5, 3, 2))
@@ -142,6 +147,7 @@ def _literal(value: str) -> str:
 # lives until the garbage collector finds it, and collection is paused during rounds.
 
 
+FULL_S = 2.0  # a server without room for another connection is asked again after this
 OPEN_S = 10.0  # for a server that accepts a connection and then sends nothing
 CANCEL_AGAIN_S = 0.5
 
@@ -206,11 +212,20 @@ class ConnectionSeat:
         """A connection in a new transaction. Raises ConnectionUnusable if it cannot do `writes`.
 
         A kept connection that turns out to be unusable is discarded with all others, and a new one
-        is opened in its place.
+        is opened in its place. If the server has no room for one, another task's is waited for.
         """
         while True:
-            kept = self._pool.kept()
-            self._session = kept or await self._opened()
+            self._pool.lent.discard(self)
+            self._opening = None
+            kept = self._pool.kept() or await self._pool.given_back()
+            self._pool.lent.add(self)
+            try:
+                self._session = kept or await self._opened()
+            except DBAPIError as error:
+                self._pool.lent.discard(self)
+                if self._pool.no_room(error):
+                    continue
+                raise
             connection = self._session.connection
             try:
                 row = (await connection.exec_driver_sql(preamble)).one()
@@ -242,6 +257,7 @@ class ConnectionSeat:
             if self._session is not None and not self._pool.keep(self._session):
                 await self._session.end()
         finally:
+            self._pool.lent.discard(self)
             self._pool.vacate()
 
 
@@ -252,6 +268,9 @@ class ConnectionPool:
         self._engine = engine
         self._seats = asyncio.Semaphore(size)
         self._kept: list[ServerConnection] = []
+        self.lent: set[ConnectionSeat] = set()  # with a connection, or opening one
+        self._changed = asyncio.Event()
+        self._full_until = 0.0  # the server has no room for another connection (monotonic)
         self._generation = 0
         self._ending: set[asyncio.Task[None]] = set()
 
@@ -298,6 +317,24 @@ class ConnectionPool:
         """An open connection, the last one used first."""
         return self._kept.pop() if self._kept else None
 
+    def no_room(self, error: DBAPIError) -> bool:
+        """Whether the server refused a connection for lack of room, while others are in use."""
+        if not self.lent or not _FULL.search(str(error.orig)):
+            return False
+        self._full_until = time.monotonic() + FULL_S
+        return True
+
+    async def given_back(self) -> ServerConnection | None:
+        """While the server has no room, the connection that another task gives back."""
+        while self.lent and (left_s := self._full_until - time.monotonic()) > 0:
+            self._changed.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await self._changed.wait()
+            if self._kept:
+                return self._kept.pop()
+        return None
+
     def keep(self, session: ServerConnection) -> bool:
         """Keep a connection for the next transaction; False if it is not fit for one."""
         fit = session.generation == self._generation and session.idle
@@ -313,6 +350,7 @@ class ConnectionPool:
 
     def vacate(self) -> None:
         self._seats.release()
+        self._changed.set()
 
     def abandoned(self, opening: asyncio.Task[ServerConnection]) -> None:
         """Close what was opened for a cancelled caller, and give the seat back."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import Engine, make_url, text
 
 from monitor.storage import Database, DatabaseBusy, DatabaseUnavailable, engine, short_waits
 from monitor.storage.engine import POOL_SIZE
@@ -114,6 +114,27 @@ async def test_our_own_deadline_leaks_none_either(database_url: str) -> None:
     assert await most_connections(database_url, work) <= POOL_SIZE
     await work
     await database.close()
+
+
+async def test_a_server_with_room_for_one_connection_serves_every_transaction(
+    database_url: str, admin: Engine
+) -> None:
+    role = f"narrow_{make_url(database_url).database}"
+    with admin.connect() as owner:
+        owner.execute(text(f'CREATE ROLE "{role}" LOGIN CONNECTION LIMIT 1'))
+    database = Database(make_url(database_url).set(username=role).render_as_string(), deadline_s=60)
+
+    async def one(number: int) -> int:
+        async with database.begin() as connection:
+            await connection.execute(text("SELECT pg_sleep(0.05)"))
+            return int((await connection.execute(text(f"SELECT {number}"))).scalar_one())
+
+    try:
+        assert await asyncio.gather(*map(one, range(20))) == list(range(20))
+    finally:
+        await database.close()
+        with admin.connect() as owner:
+            owner.execute(text(f'DROP ROLE "{role}"'))
 
 
 async def test_waiting_for_a_free_connection_is_not_an_unavailable_database(
