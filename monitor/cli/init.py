@@ -42,6 +42,7 @@ from monitor.probing.client import ProbeClient
 from monitor.probing.observe import ProbeOccasion
 from monitor.redaction import plain, redact
 from monitor.rules import TtftRule, rule_of
+from monitor.setup.answer_contents import answer_contents, unnamed
 from monitor.setup.attempt_log import RecognizedService, Unrecognized
 from monitor.setup.config_draft import ConfigDraft
 from monitor.setup.recognition import recognize
@@ -55,7 +56,7 @@ PROPOSED = (
     Query(id="sum", text="17 + 25 = ?"),
     Query(id="who", text="Who are you? Which AI model are you?", identity=True),
 )
-EXCERPT = 300
+EXCERPT, LONGEST = 300, 400
 
 
 def init(given: InitOptions) -> None:
@@ -132,6 +133,8 @@ def _recognized(service: ServiceAddress, question: str) -> RecognizedService:
         say_line(f"the service wants values that init had to guess: {', '.join(values)}")
     for item in result.fields:
         say_line(f"  {item.option} = {item.expression}  found {plain(item.found, 160)}")
+    for line in answer_contents(result):
+        say_line(plain(line, LONGEST))
     return result
 
 
@@ -142,7 +145,7 @@ def _target(found: RecognizedService, settled: SettledOptions, dialogue: Dialogu
     seen = _observed(found, target)
     if seen.ttft_ms is not None:
         say_line(f"time to first token: {seen.ttft_ms:.0f} ms")
-    say_line(f"who answered: {_answerer(target, seen)}")
+    say_line(f"who answered: {_answerer(target, seen) or unnamed(found)}")
     own = _own_name(seen)
     expected = tuple(given.expected) or dialogue.ask(
         "Which model should answer (empty: not known)",
@@ -185,9 +188,9 @@ def _own_name(seen: Observation) -> str | None:
     return named if named and not identity.parse(named).known else None
 
 
-def _answerer(target: Target, seen: Observation) -> str:
+def _answerer(target: Target, seen: Observation) -> str | None:
     if seen.model_disclosed is None:
-        return "the answer does not say"
+        return None
     name = plain(seen.model_disclosed, 100)
     if _echoed(target, seen):
         return (
@@ -273,9 +276,6 @@ def _book(prices: Mapping[str, Price], known: Mapping[str, Any] = NOTHING) -> Pr
     """The usual prices with those of the file and those that the user stated."""
     tables = {model: {"input": one[0], "output": one[1]} for model, one in prices.items()}
     return price_book({**known, **tables}, same=identity.same)
-
-
-# The projected cost, the limits, and the file.
 
 
 def _draft(

@@ -114,8 +114,8 @@ def _walk(
         for name, inner in value.items():
             if depth == 0 and name in ("_data", "_prefix", "_event"):
                 continue
-            step = name if _WORD.fullmatch(name) else json.dumps(name)
-            yield from _walk(inner, f"{path}.{step}" if path else step, (*above, name), depth + 1)
+            inside = f"{path}.{step(name)}" if path else step(name)
+            yield from _walk(inner, inside, (*above, name), depth + 1)
         if depth == 0 and value.get("_json", 0) is None:
             yield "_data", ("_data",), value["_data"]
     elif isinstance(value, list) and depth < MOST_DEPTH:
@@ -123,6 +123,11 @@ def _walk(
             yield from _walk(inner, f"{path}[{number}]", above, depth + 1)
     elif not isinstance(value, dict | list) and above:
         yield path, above, value
+
+
+def step(name: str) -> str:
+    """A field's name in an expression."""
+    return name if _WORD.fullmatch(name) else json.dumps(name)
 
 
 def kinds_of(

@@ -15,6 +15,11 @@ from monitor.setup.event_fields import EventField
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _WIDTH = 100
+_NOT_FOUND = {
+    "model": '# No model was found. If answers name it: model = "EXPRESSION"',
+    "usage": '# No tokens were found. If answers count them: usage.prompt_tokens = "EXPRESSION"',
+    "sources": '# No sources were found. If answers list documents: sources = "EXPRESSION"',
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +112,8 @@ class ConfigDraft:
             yield "# Proposed from the first answers; the comments show what each expression found."
             yield "# Try changes with `monitor probe --explain`. Source: docs/dialects.md#custom"
         yield f"[targets.{self.target.name}.options]"
+        if found:
+            yield from (line for name, line in _NOT_FOUND.items() if name not in options)
         for name, value in options.items():
             if isinstance(value, Mapping) and name == "usage":
                 yield ""

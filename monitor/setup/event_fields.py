@@ -27,15 +27,18 @@ from monitor.setup.answer_text_fields import (
     text_candidates,
 )
 from monitor.setup.end_markers import FINISHES, HeardAnswer, end_expression
+from monitor.setup.event_kinds import (
+    Kinds,
+    events_of_sources,
+    model_path,
+    sources_path,
+    usage_leaves,
+)
 
 MOST_EVENTS, MOST_CANDIDATES = 1_000, 50
-_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _THOUGHTS = re.compile(r"reason|think|thought|scratch|analysis", re.IGNORECASE)
 _MODELS = frozenset({"model", "modelname", "modelid", "modelused", "modelversion", "llm", "engine",
                      "servedby", "deployment", "answeredby", "generator", "lm"})  # fmt: skip
-_SOURCES = re.compile(
-    r"sources?|documents?|docs|citations?|cites|refs|references|passages|chunks|context", re.I
-)
 _SIDES = {
     "prompt_tokens": r"prompt|input|in|query|question|request|sent|prompteval",
     "answer_tokens": r"completion|output|out|answer|response|generated|generation|eval|candidates",
@@ -82,7 +85,13 @@ def event_fields(
     leaves = leaves_of(seen)
     kinds = kinds_of(seen, leaves)
     texts = sorted(text_candidates(seen, leaves, kinds, question), key=lambda text: -text.score)
-    likely = [text for text in texts if not _THOUGHTS.search(text.expression)][:MOST_CANDIDATES]
+    retrieved = events_of_sources(kinds)
+    likely = [
+        text
+        for text in texts
+        if not _THOUGHTS.search(text.expression)
+        and any(at not in retrieved for at, _ in text.values)
+    ][:MOST_CANDIDATES]
     answers = [text for text in likely if finds(text, seen)]
     if not answers:
         return None
@@ -101,7 +110,8 @@ def event_fields(
         options["reasoning"] = thoughts[0].expression
     last = max(used)
     text = compiled("text", answer.expression)
-    heard = [HeardAnswer.of(seen_in(_kept(other), prefixes), text) for other in others]
+    further = [seen_in(_kept(other), prefixes) for other in others]
+    heard = [HeardAnswer.of(other, text) for other in further]
     options["done"] = end_expression(
         HeardAnswer(seen, "".join(value for _, value in answer.values), last),
         leaves,
@@ -111,8 +121,10 @@ def event_fields(
         ends_with_body=ends_with_body,
     )
     beside = [leaf for leaf in leaves.values() if leaf.path != answer.expression]
-    options |= _single(beside, seen, last)
-    if usage := _usage(beside):
+    options |= _single(beside, kinds)
+    if sources := _sources((seen, *further), answer.expression):
+        options["sources"] = sources
+    if usage := _usage(beside, kinds):
         options["usage"] = usage
     return EventFields(options, tuple(_found(options, seen)))
 
@@ -124,12 +136,9 @@ def _kept(events: Sequence[StreamEvent]) -> Sequence[StreamEvent]:
 # The fields beside the text of the answer.
 
 
-def _single(
-    leaves: Iterable[EventLeaf], seen: Sequence[Seen], last: int
-) -> Iterator[tuple[str, str]]:
-    """Options `model`, `finish`, `error` and `sources`, for which there are fields."""
-    leaves = list(leaves)
-    if model := _named_model(leaves):
+def _single(leaves: Sequence[EventLeaf], kinds: Kinds) -> Iterator[tuple[str, str]]:
+    """Options `model`, `finish` and `error`, for which there are fields."""
+    if model := _named_model(leaves, kinds):
         yield "model", model
     for leaf in leaves:
         if FINISHES.fullmatch(leaf.name) and leaf.texts():
@@ -139,17 +148,16 @@ def _single(
         if leaf.name.lower() in ("error", "err") and not leaf.texts():
             yield "error", leaf.path
             break
-    for path in _lists(seen):
-        yield "sources", path
-        break
 
 
-def _named_model(leaves: Sequence[EventLeaf]) -> str | None:
-    """The field that names a model: by its own name, else by values that are model names."""
+def _named_model(leaves: Sequence[EventLeaf], kinds: Kinds) -> str | None:
+    """The field that names a model: by its name or its event's, else by a value that names one."""
     constant = [leaf for leaf in leaves if len({value for _, value in leaf.texts()}) == 1]
     for leaf in constant:
         if bare_name(leaf.name) in _MODELS:
             return leaf.path
+    if named := model_path(leaves, kinds):
+        return named
     for leaf in constant:
         value = leaf.texts()[0][1]
         if (
@@ -161,27 +169,18 @@ def _named_model(leaves: Sequence[EventLeaf]) -> str | None:
     return None
 
 
-def _lists(seen: Sequence[Seen]) -> Iterator[str]:
-    """Lists of retrieved sources."""
-    for one in seen:
-        for name, value in one.items():
-            inner = value.items() if isinstance(value, dict) else ()
-            for path, found in ((name, value), *((f"{name}.{key}", v) for key, v in inner)):
-                plain_path = all(_WORD.fullmatch(part) for part in path.split("."))
-                if (
-                    plain_path
-                    and isinstance(found, list)
-                    and found
-                    and isinstance(found[0], dict | str)
-                    and _SOURCES.fullmatch(path.rpartition(".")[2])
-                ):
-                    yield path
+def _sources(answers: Iterable[Sequence[Seen]], text: str) -> str | None:
+    """The sources as the first answer that has any lists them, else an empty list."""
+    found = [sources_path(seen, kinds_of(seen, leaves_of(seen)), text=text) for seen in answers]
+    listed = [path for path in found if path is not None]
+    return next((path for path, filled in listed if filled), listed[0][0] if listed else None)
 
 
-def _usage(leaves: Iterable[EventLeaf]) -> dict[str, str]:
-    """Expressions of token counts and charges, by the names of the fields that hold them."""
+def _usage(leaves: Sequence[EventLeaf], kinds: Kinds) -> dict[str, str]:
+    """Expressions of token counts and charges, by the names of their fields or of their events."""
     found: dict[str, str] = {}
-    for leaf in leaves:
+    stated = list(usage_leaves(leaves, kinds))
+    for leaf in (*leaves, *stated):
         values = [v for _, v in leaf.values if v is not None]
         if not values or any(isinstance(v, bool) for v in values):
             continue
@@ -189,7 +188,9 @@ def _usage(leaves: Iterable[EventLeaf]) -> dict[str, str]:
         if not whole and not all(isinstance(v, int | float | Decimal) for v in values):
             continue
         name = bare_name(leaf.name)
-        counted = "tok" in name or any(_COUNTED.search(part) for part in leaf.above)
+        counted = (
+            leaf in stated or "tok" in name or any(_COUNTED.search(part) for part in leaf.above)
+        )
         side = re.sub(r"^(?:n|num|number)(?=[a-z]{4})|tokens?|toks?|counts?|used|of", "", name)
         if _COST.fullmatch(name):
             found.setdefault("cost_usd", leaf.path)
@@ -198,6 +199,12 @@ def _usage(leaves: Iterable[EventLeaf]) -> dict[str, str]:
                 if re.fullmatch(pattern, side):
                     found.setdefault(option, leaf.path)
     return found
+
+
+_NOT_FOUND = {
+    "error": "nothing in this answer, which had no error",
+    "sources": "none in the first answer, but in another",
+}
 
 
 def _found(options: Mapping[str, Any], seen: Sequence[Seen]) -> Iterator[EventField]:
@@ -218,8 +225,8 @@ def _found(options: Mapping[str, Any], seen: Sequence[Seen]) -> Iterator[EventFi
         elif values:
             yield EventField(option, text, _shown(values[-1]))
         else:
-            yield EventField(option, text, "nothing in this answer, which had no error")
+            yield EventField(option, text, _NOT_FOUND.get(option, "nothing in the first answer"))
 
 
 def _shown(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return json.dumps(value, ensure_ascii=False, default=float)  # of decimals

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -208,6 +208,64 @@ def test_what_each_expression_found_is_shown_and_written(tmp_path: Path) -> None
     assert "prompt_tokens = 812  # measured: reported for the first answer" in written
     assert "projected spend of service" in ended.out
     assert "$" in ended.out.partition("projected spend")[2]
+
+
+NAMED: Reply = (
+    200,
+    SSE,
+    [
+        'event: session\ndata: {"id": "s-1"}\n\n',
+        'event: sources\ndata: [{"title": "terms.md", "score": 0.8}, {"title": "faq.md"}]\n\n',
+        *(f'event: token\ndata: {{"t": {json.dumps(word)}}}\n\n' for word in WORDS),
+        'event: usage\ndata: {"input": 812, "output": 31}\n\n',
+        'event: model\ndata: {"name": "meta-llama/llama-4-scout"}\n\n',
+        "event: done\ndata: {}\n\n",
+    ],
+)
+CONTENTS: Mapping[str, tuple[Reply, Sequence[str], Sequence[str]]] = {
+    "all are in events of their names": (
+        NAMED,
+        [
+            "who answered: meta-llama/llama-4-scout",
+            "usage: 812 prompt tokens, 31 answer tokens",
+            "sources: 2 in this answer",
+            "session: id, which requests do not repeat: each probe is a new conversation",
+        ],
+        ['sources = "_event == \'sources\' && _json"  # [{"title": "terms.md"'],
+    ),
+    "nothing but text": (
+        DELTAS,
+        [
+            "who answered: the answer does not say. If it names the model, set model = ",
+            "usage: not found; tokens are estimated from the text. If it counts tokens, set usage.",
+            "sources: not found. If the service retrieves documents, ask a question that needs ",
+            'If it lists retrieved documents, set sources = "EXPRESSION" in the options (docs/dial',
+            "session: no id in this answer",
+        ],
+        ['# No sources were found. If answers list documents: sources = "EXPRESSION"'],
+    ),
+    "an empty list": (
+        sse(*({"t": word} for word in WORDS), {"sources": [], "end": True}),
+        ["sources: none in this answer. If it needed none, ask a question that needs documents"],
+        ['sources = "sources"'],
+    ),
+    "plain text": (
+        PLAIN,
+        ["sources: not found.", "A plain text stream has no fields for it"],
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_init_says_what_the_answer_contains_and_what_not(name: str, tmp_path: Path) -> None:
+    reply, said, written = CONTENTS[name]
+    with served(fastapi("question", reply)) as (url, _):
+        ended = init(tmp_path, f"{url}/ask")
+    assert ended.status == 0, ended.said
+    assert [line for line in said if line not in ended.out] == [], ended.out
+    text = (tmp_path / "monitor.toml").read_text()
+    assert [line for line in written if line not in text] == [], text
 
 
 TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"

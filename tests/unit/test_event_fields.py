@@ -189,6 +189,105 @@ def test_what_is_last_in_each_answer_marks_its_end(
     assert found.options["done"] == done
 
 
+WORDS = ('token {"text": "We ship "}', 'token {"text": "on every working day."}', "done {}")
+DOCS = [{"title": "terms.md", "text": "We ship on working days only.", "score": 0.81},
+        {"title": "faq.md", "text": "An order before noon leaves soon.", "score": 0.5}]  # fmt: skip
+LISTED = json.dumps(DOCS)
+
+
+@each(("events", "expression", "count"), [
+    # the name of the event says what its list is
+    (sent(f"sources {LISTED}", *WORDS), "_event == 'sources' && _json", 2),
+    (sent(*WORDS[:2], f"citations {LISTED}", WORDS[2]), "_event == 'citations' && _json", 2),
+    (sent('documents ["a.md", "b.md"]', *WORDS), "_event == 'documents' && _json", 2),
+    (sent(f'sources {{"items": {LISTED}}}', *WORDS), "_event == 'sources' && items", 2),
+    (sent(f'retrieval {{"data": {{"hits": {LISTED}}}}}', *WORDS),
+     "_event == 'retrieval' && data.hits", 2),
+    (sent(f'source-documents {{"q": ["x"], "found": {LISTED}}}', *WORDS),
+     "_event == 'source-documents' && found", 2),
+    (sent(f'search_results {{"top-k": {LISTED}}}', *WORDS),
+     "_event == 'search_results' && \"top-k\"", 2),
+    (sent(f"context {LISTED}", *WORDS), "_event == 'context' && _json", 2),
+    (sent(f'on_retriever_end {{"output": {LISTED}}}', *WORDS),
+     "_event == 'on_retriever_end' && output", 2),
+    (sent(f"sources {json.dumps(LISTED)}", *WORDS), "_event == 'sources' && from_json(_json)", 2),
+    (sent('sources {"count": 3}', *WORDS), "_event == 'sources' && count", 3),
+    # an answer to a greeting may have none: the list is empty
+    (sent("sources []", *WORDS), "_event == 'sources' && _json", 0),
+    (sent('sources {"items": []}', *WORDS), "_event == 'sources' && items", 0),
+    (sent("sources []", *WORDS[:2], f'citations {{"c": {LISTED}}}', WORDS[2]),
+     "_event == 'citations' && c", 2),
+    # so does a field with the kind of event
+    (of({"type": "sources", "data": DOCS}, {"type": "text", "data": "We ship "},
+        {"type": "text", "data": "on working days."}, {"type": "end"}),
+     "type == 'sources' && data", 2),
+    (of(["sources", DOCS], ["tok", "We ship "], ["tok", "on working days."], ["end"]),
+     "_json[0] == 'sources' && _json[1]", 2),
+    # and the name of the list itself
+    (of({"retrieved_documents": DOCS}, {"text": "We ship "}, {"text": "on time."}, "[DONE]"),
+     "retrieved_documents", 2),
+    (of({"meta": {"rag": {"search_results": DOCS}}}, {"text": "We ship "}, {"text": "on time."},
+        "[DONE]"), "meta.rag.search_results", 2),
+    (of({"text": "We ship "}, {"text": "on time."}, {"sources": []}), "sources", 0),
+    # no sources
+    (sent(*WORDS), None, None),
+    (sent('search {"queries": ["shipping"]}', *WORDS), None, None),
+    (sent('status {"steps": [{"name": "search"}]}', *WORDS), None, None),
+    (sent('sources {"note": "none"}', *WORDS), None, None),
+])  # fmt: skip
+def test_the_sources_are_known_by_their_name_or_their_events(
+    events: tuple[StreamEvent, ...], expression: str | None, count: int | None
+) -> None:
+    found = event_fields(events, question="What?")
+    assert found is not None
+    assert found.options.get("sources") == expression
+    reply = read_by(found.options, events)
+    assert "We ship" in reply.text
+    assert "terms" not in reply.text
+    assert (reply.sources.count if reply.sources else None) == count
+
+
+def test_sources_that_only_another_answer_has_are_found() -> None:
+    greeting = sent('token {"text": "Hello "}', 'token {"text": "there."}', "done {}")
+    other = sent(f'sources {{"items": {LISTED}}}', *WORDS)
+    found = event_fields(greeting, question="Hi", others=[other])
+    assert found is not None
+    assert found.options["sources"] == "_event == 'sources' && items"
+    shown = {item.option: item.found for item in found.fields}
+    assert shown["sources"] == "none in the first answer, but in another"
+
+
+@each(("events", "options"), [
+    (sent(*WORDS[:2], 'usage {"input": 812, "output": 31}'),
+     {"usage": {"prompt_tokens": "_event == 'usage' && input",
+                "answer_tokens": "_event == 'usage' && output"}}),
+    (sent('start {"input": "What?"}', *WORDS[:2], 'usage {"input": 812, "output": 31}'),
+     {"usage": {"prompt_tokens": "_event == 'usage' && input",
+                "answer_tokens": "_event == 'usage' && output"}}),
+    (of({"type": "text", "v": "We ship "}, {"type": "text", "v": "on time."},
+        {"type": "metrics", "prompt": 812, "total": 843}),
+     {"usage": {"prompt_tokens": "type == 'metrics' && prompt",
+                "total_tokens": "type == 'metrics' && total"}}),
+    (sent(*WORDS[:2], 'usage {"prompt_tokens": 812}'),
+     {"usage": {"prompt_tokens": "prompt_tokens"}}),
+    (sent('model {"name": "house-7b"}', *WORDS), {"model": "_event == 'model' && name"}),
+    (sent('model "house-7b"', *WORDS), {"model": "_event == 'model' && _json"}),
+    (sent("model house-7b", *WORDS), {"model": "_event == 'model' && _data"}),
+    (sent('model_info {"id": "m-1", "name": "house-7b"}', *WORDS),
+     {"model": "_event == 'model_info' && name"}),
+    (sent('user {"name": "anna"}', *WORDS), {}),
+])  # fmt: skip
+def test_usage_and_model_are_known_by_the_names_of_their_events(
+    events: tuple[StreamEvent, ...], options: Any
+) -> None:
+    found = event_fields(events, question="What?")
+    assert found is not None
+    named = {name: found.options[name] for name in ("usage", "model") if name in found.options}
+    assert named == options
+    reply = read_by(found.options, events)
+    assert [claim.value for claim in reply.claims] == ["house-7b"] * ("model" in options)
+
+
 @pytest.mark.parametrize(
     "events",
     [
