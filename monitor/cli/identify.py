@@ -19,13 +19,16 @@ from monitor.config import Settings
 from monitor.cpu_limit import CpuLimitExceeded, limited
 from monitor.dialects import dialect_of, read
 from monitor.domain import (
+    UNCERTAIN,
     Identity,
     IdentityJudgement,
     Query,
     Reply,
     Target,
     TextDelta,
+    certainty_text,
     confidence_text,
+    log_odds,
 )
 from monitor.identity import AnswerEvidence, IdentityContext
 from monitor.identity.fingerprint.tracker import TrackerState
@@ -155,18 +158,19 @@ def _judged(
             yield IdentityJudgement(Identity.UNKNOWN, None, 0.0, (), EXCEEDED)
 
 
-def _weight(log_odds: float) -> str:
+def _weight(nats: float) -> str:
     """The log-odds of one item alone, from even odds."""
-    if not log_odds:
+    if not nats:
         return "no weight"
-    side = "another model" if log_odds > 0 else "the expected model"
-    return f"{confidence_text(abs(log_odds))} for {side}"
+    side = "another model" if nats > 0 else "the expected model"
+    return f"{confidence_text(abs(nats))} for {side}"
 
 
 def _shown(who: IdentityJudgement) -> str:
     model = who.model or "model not identified"
+    sure = certainty_text(log_odds(who.confidence)) if who.confidence else UNCERTAIN
     lines = [
-        f"{who.identity}: {model}, confidence {who.confidence:.2f}",
+        f"{who.identity}: {model}, {sure}",
         f"  {plain(who.reason)}",
     ]
     lines += [

@@ -30,7 +30,6 @@ CANDOUR = {SimulatedModel.LLAMA: 0.0, SimulatedModel.HAIKU: 0.0}
 
 # Before the story, the answers of both models are captured, so many of each query: only their
 # writing style distinguishes them.
-# answers to each canned query are kept of each: their looks are all that tells them apart.
 BASELINE = (
     (ServiceSituation.HEALTHY, "meta-llama/llama-4-scout"),
     (ServiceSituation.KEY_REJECTED, "anthropic/claude-3-5-haiku-20241022"),

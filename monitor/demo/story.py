@@ -19,6 +19,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from monitor.command_name import command_name
 from monitor.demo.live_rounds import LiveRounds
 from monitor.demo.scenario import (
     ACTS,
@@ -118,7 +119,7 @@ def message(show: Console, event: Mapping[str, Any]) -> None:
 
 
 def summary(show: Console, notified: Sequence[ActSummary], daily_queries: int) -> None:
-    """What was stored, by act, and where to look further."""
+    """What was stored, by act."""
     table = Table(title="What the worker stored", title_justify="left")
     for heading in ("", "probes", "mean TTFT", "who answered", "USD a query"):
         table.add_column(heading)
@@ -134,16 +135,22 @@ def summary(show: Console, notified: Sequence[ActSummary], daily_queries: int) -
             "–" if usd is None else usd_text(usd * daily_queries),
         )
     show.print(table)
-    show.print("\nThree queries to try:\n")
-    for sql in TRY:
-        show.print(Text(f"  {sql}"), soft_wrap=True)
 
 
 def page_written(show: Console, path: Path) -> None:
     show.print(Text(f"\nReport page: {path}"), soft_wrap=True)
 
 
+def over(show: Console) -> None:
+    """The end of a demo whose database is deleted now."""
+    again = f"{command_name()} demo --keep"
+    show.print(Text(f"\nThe database of the demo is deleted now. To query one: {again}"))
+
+
 def kept(show: Console, psql: str, *, service: str, control: str, inbox: str) -> None:
+    show.print("\nThree queries to try in the database:\n")
+    for sql in TRY:
+        show.print(Text(f"  {sql}"), soft_wrap=True)
     show.print("\nEverything keeps running until Ctrl-C:\n")
     show.print(Text(f"  database  {psql}"), soft_wrap=True)
     show.print(Text(f"  Slack     {inbox}"), soft_wrap=True)
@@ -266,6 +273,8 @@ async def _play(
                             inbox=inbox.url,
                         )
                         await _until_stopped()
+                    else:
+                        over(show)
             except StoryUnfinished as reason:
                 failure(show, str(reason), home / "worker.log")
                 return 1

@@ -45,6 +45,9 @@ from monitor.domain.stream import (
     Usage,
 )
 from monitor.domain.text_formats import (
+    CERTAIN,
+    SCALE,
+    UNCERTAIN,
     amount_text,
     bill_text,
     certainty_text,
@@ -82,7 +85,10 @@ from monitor.domain.verdicts import (
 
 __all__ = [
     "ALL",
+    "CERTAIN",
     "FROM_START",
+    "SCALE",
+    "UNCERTAIN",
     "UNJUDGED",
     "AccountReading",
     "AccountState",

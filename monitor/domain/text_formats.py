@@ -153,13 +153,17 @@ def confidence_text(log_odds: float) -> str:
     return f"{percent:.1f} %" if percent >= 99 else f"{percent:.0f} %"
 
 
-_CERTAIN = ((99.9, "almost certain"), (99.0, "very sure"), (95.0, "sure"), (80.0, "likely"))
+# The scale of certainty in every message, report and command: per cent from which a word applies.
+# Source: docs/identity.md#certainty
+SCALE = ((99.0, "almost certain"), (95.0, "very likely"), (80.0, "likely"))
+UNCERTAIN = "uncertain"  # below
+CERTAIN = "certain (100 %)"  # the value is counted, summed or read, not inferred
 
 
 def certainty_text(log_odds: float) -> str:
-    """A confidence in words and per cent: `very sure (99.4 %)`."""
+    """A confidence in words and per cent: `very likely (97 %)`."""
     percent = 100 / (1 + exp(-log_odds))
-    words = next((words for least, words in _CERTAIN if percent >= least), "not sure")
+    words = next((words for least, words in SCALE if percent >= least), UNCERTAIN)
     return f"{words} ({confidence_text(log_odds)})"
 
 

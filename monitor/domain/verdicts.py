@@ -159,7 +159,7 @@ class Finding:
     cause: str = ""  # what likely caused it
     cause_owner: CauseOwner | None = None  # who can fix that; None: not examined
     first_step: str = ""  # what to do first, where it is not the rule's usual first step
-    certainty: str = ""  # in words and per cent: "very sure (> 99.9 %)", then how it is known
+    certainty: str = ""  # in words and per cent: "very likely (97 %)", then how it is known
     usd_a_day: Decimal | None = None  # cost of the traffic of a day as it is now
     usual_usd_a_day: Decimal | None = None  # and as it was before
 

@@ -76,7 +76,7 @@ def conclusion(
             f"{a} and {b}{unknown}: keep {a}, or repeat with at least {FEWEST_PAIRS} pairs."
         )
     shown = any(one.shown for one in compared) or any(share.shown for share in held)
-    nothing = "is both sure and relevant after" if shown else "was shown in"
+    nothing = "is both significant and relevant after" if shown else "was shown in"
     return (
         f"No difference between {a} and {b} {nothing} {pairs} pairs{unknown}: keep {a}, or "
         "repeat with more pairs, for example four times as many to see differences half as large."

@@ -9,16 +9,18 @@ from itertools import islice, takewhile
 from math import comb
 from typing import ClassVar
 
-from monitor.domain import Finding, Incident, Sample, Severity, Subject, Verdict, VerdictState
-from monitor.redaction import plain
-from monitor.rules.limit_checks import (
+from monitor.domain import (
     CERTAIN,
-    at_least,
-    at_most,
-    between,
-    removed,
-    unjudged_end,
+    Finding,
+    Incident,
+    Sample,
+    Severity,
+    Subject,
+    Verdict,
+    VerdictState,
 )
+from monitor.redaction import plain
+from monitor.rules.limit_checks import at_least, at_most, between, removed, unjudged_end
 from monitor.rules.packed_sequence import PackedSequence
 from monitor.rules.rule import Rule, Unit
 from monitor.rules.window import Window

@@ -7,9 +7,8 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import ClassVar
 
-from monitor.domain import ALL, Finding, Incident, Severity, Subject, Verdict, VerdictState
+from monitor.domain import ALL, CERTAIN, Finding, Incident, Severity, Subject, Verdict, VerdictState
 from monitor.identity.model_names.common_name import common_name
-from monitor.rules.limit_checks import CERTAIN
 from monitor.rules.rule import Rule, Unit
 
 _DAY = timedelta(days=1)

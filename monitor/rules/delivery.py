@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
-from monitor.domain import Finding, Incident, Severity, Subject, Verdict, VerdictState
-from monitor.rules.limit_checks import CERTAIN, positive
+from monitor.domain import CERTAIN, Finding, Incident, Severity, Subject, Verdict, VerdictState
+from monitor.rules.limit_checks import positive
 from monitor.rules.rule import Rule, Unit
 
 

@@ -7,10 +7,19 @@ from functools import lru_cache
 from itertools import islice, takewhile
 from typing import ClassVar
 
-from monitor.domain import Finding, Incident, Sample, Severity, Subject, Verdict, VerdictState
+from monitor.domain import (
+    CERTAIN,
+    Finding,
+    Incident,
+    Sample,
+    Severity,
+    Subject,
+    Verdict,
+    VerdictState,
+)
 from monitor.rules.answer_series import breach_length
 from monitor.rules.explanations import failure_words, named, reported_error
-from monitor.rules.limit_checks import CERTAIN, at_least, at_most, between
+from monitor.rules.limit_checks import at_least, at_most, between
 from monitor.rules.rule import Rule, Unit
 from monitor.rules.window import PATIENCE, TRIED, Window
 

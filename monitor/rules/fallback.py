@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, takewhile
 from typing import ClassVar
 
 from monitor.domain import (
@@ -112,7 +112,8 @@ class FallbackRule(ShareLimits, Rule):
         hits = known.hits(n)
         if not hits:
             return _none_fell(window.scope, state, n, limit=self.limit, literal=literal)
-        fallen = known.hit_samples(n)
+        fallen, unknown = known.hit_samples(n), _unidentified(window, n)
+        answers = "identified answers" if unknown else "answers"
         by = common_name(fallen[0].model) if fallen[0].model else "another model"
         return Verdict(
             rule=self.name,
@@ -120,13 +121,18 @@ class FallbackRule(ShareLimits, Rule):
             state=state,
             value=hits / n,
             limit=self.limit,
-            because=f"{hits} of the last {n} answers ({hits / n:.0%}) came from {by}; "
+            because=f"{hits} of the last {n} {answers} ({hits / n:.0%}) came from {by}; "
             f"limit {self.limit:.0%}.",
             rows=tuple(sample.id for sample in fallen[:_ROWS]),
             facts=_compared(fallen, _asked_for(known), a_day=window.a_day) if opening else {},
             literal=literal,
             finding=_finding(
-                fallen, _asked_for(known), of=n, a_day=window.a_day, known_as=known_as or Finding()
+                fallen,
+                _asked_for(known),
+                of=n,
+                unknown=unknown,
+                a_day=window.a_day,
+                known_as=known_as or Finding(),
             )
             if state is VerdictState.BREACH
             else Finding(),
@@ -149,6 +155,15 @@ def _none_fell(scope: str, state: VerdictState, n: int, *, limit: float, literal
     )
 
 
+def _unidentified(window: Window, n: int) -> int:
+    """The answers of unknown model since the identified one before the latest n of these."""
+    known = window.known.samples
+    since = known[-n - 1].at if n < len(known) else known[-n].at
+    latest = takewhile(lambda sample: sample.at > since, reversed(window.samples))
+    named = (Identity.EXPECTED, Identity.FALLBACK)
+    return sum(bool(one.outcome.good) and one.identity not in named for one in latest)
+
+
 def _asked_for(known: AnswerSeries) -> Sequence[Sample]:
     """The latest answers of the expected model."""
     expected = (s for s in reversed(known.samples) if s.identity is Identity.EXPECTED)
@@ -160,13 +175,14 @@ def _finding(
     asked_for: Sequence[Sample],
     *,
     of: int,
+    unknown: int,
     a_day: int | None,
     known_as: Finding,
 ) -> Finding:
     """Which model answers instead of the expected one, how often, at what cost, and the confidence.
 
-    `known_as`: the earlier finding of an open incident. It names the expected model if the window
-    no longer holds an answer by it.
+    `of`: identified answers, beside `unknown` others. `known_as`: the earlier finding of an open
+    incident. It names the expected model if the window no longer holds an answer by it.
     """
     hits, fallen = len(fallen), fallen[:_ROWS]
     new, usual = _usual_model(fallen), _usual_model(asked_for)
@@ -180,8 +196,9 @@ def _finding(
         usual_day = None if before is None else before * a_day
         if share == 1 or before is not None:
             day = (share * now + (1 - share) * (before or 0)) * a_day
-    sure = sorted(s.confidence for s in fallen if s.confidence is not None)
-    why = without_ids(_CONFIDENCE.sub("", fallen[0].why), models)
+    strongest = _strongest(fallen)
+    why = without_ids(_CONFIDENCE.sub("", strongest.why), models)
+    sure = strongest.confidence
     name = shown[new] if new else "another model"
     what, restored = f"{name} answers instead of {instead}", f"{instead} answers again"
     if not usual and known_as.what:
@@ -191,14 +208,23 @@ def _finding(
         what=what,
         was=f"{{when}} {name} gave {{peak}} of the answers",
         restored=restored,
-        extent=f"{share_text(hits, of, 'answers')} came from it",
+        extent=_extent(hits, of, unknown),
         money=cost_change_text(day, usual_day) if day is not None and compared else "",
         first_step=f"Check the key, credit and rate limits at the provider of {instead}."
         if usual
         else "",
-        certainty=f"{certainty_text(log_odds(sure[len(sure) // 2]))}: {why}" if sure else why,
+        certainty=why if sure is None else f"{certainty_text(log_odds(sure))}: {why}",
         usd_a_day=day,
         usual_usd_a_day=usual_day,
+    )
+
+
+def _extent(hits: int, of: int, unknown: int) -> str:
+    if not unknown:
+        return f"{share_text(hits, of, 'answers')} came from it"
+    return (
+        f"{share_text(hits, of, 'identified answers')} came from it "
+        f"({unknown} more could not be identified)"
     )
 
 
@@ -207,7 +233,11 @@ def _compared(
 ) -> Mapping[str, str]:
     """Which model answers instead, the evidence for it, and the cost now and before."""
     fallen = fallen[:_ROWS]
-    notified = {"Answers": names(fallen), "Instead of": names(asked_for), "Evidence": fallen[0].why}
+    notified = {
+        "Answers": names(fallen),
+        "Instead of": names(asked_for),
+        "Evidence": _strongest(fallen).why,
+    }
     now, before = _mean_usd(fallen), _mean_usd(asked_for)
     if now is not None:
         notified["Cost a query"] = usd_text(now) + (
@@ -217,6 +247,11 @@ def _compared(
             earlier = f", before {usd_text(before * a_day)}" if before else ""
             notified["Cost a day"] = f"{usd_text(now * a_day)}{earlier}, for {a_day:,} queries"
     return {label: reported for label, reported in notified.items() if reported}
+
+
+def _strongest(fallen: Sequence[Sample]) -> Sample:
+    """The answer with the strongest evidence, the latest of several: its words are shown."""
+    return max(fallen, key=lambda sample: sample.confidence or 0.0)
 
 
 def _usual_model(samples: Iterable[Sample]) -> str:

@@ -4,8 +4,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar
 
-from monitor.domain import Finding, Identity, Incident, Severity, Subject, Verdict, VerdictState
-from monitor.rules.limit_checks import CERTAIN, at_least, between
+from monitor.domain import (
+    CERTAIN,
+    Finding,
+    Identity,
+    Incident,
+    Severity,
+    Subject,
+    Verdict,
+    VerdictState,
+)
+from monitor.rules.limit_checks import at_least, between
 from monitor.rules.rule import Rule, Unit
 from monitor.rules.window import Window
 

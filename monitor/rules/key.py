@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import ClassVar
 
 from monitor.domain import (
+    CERTAIN,
     AccountReading,
     AccountState,
     CauseOwner,
@@ -16,7 +17,6 @@ from monitor.domain import (
     Verdict,
     VerdictState,
 )
-from monitor.rules.limit_checks import CERTAIN
 from monitor.rules.rule import Rule, Unit
 
 _ADD_CREDIT = "Add credit at the provider."

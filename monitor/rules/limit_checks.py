@@ -9,8 +9,6 @@ from zoneinfo import ZoneInfo
 
 from monitor.domain import Finding, Incident, Sample, Verdict, VerdictState
 
-CERTAIN = "certain (100 %)"  # the value is counted, summed or read, not inferred
-
 
 def positive(rule: Any, *keys: str) -> None:
     """Require that every key is a finite number above zero. Raises ValueError."""

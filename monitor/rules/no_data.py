@@ -7,6 +7,7 @@ from itertools import takewhile
 from typing import ClassVar
 
 from monitor.domain import (
+    CERTAIN,
     CauseOwner,
     Finding,
     Incident,
@@ -17,7 +18,7 @@ from monitor.domain import (
     VerdictState,
     lasting,
 )
-from monitor.rules.limit_checks import CERTAIN, at_least
+from monitor.rules.limit_checks import at_least
 from monitor.rules.rule import Rule, Unit
 from monitor.rules.window import Window
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from monitor.domain import (
     ALL,
+    CERTAIN,
     Finding,
     Incident,
     Severity,
@@ -19,7 +20,7 @@ from monitor.domain import (
     lasting,
     usd_text,
 )
-from monitor.rules.limit_checks import CERTAIN, at_least, positive
+from monitor.rules.limit_checks import at_least, positive
 from monitor.rules.rule import Rule, Unit
 
 

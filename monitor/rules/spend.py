@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo
 
 from monitor.domain import (
     ALL,
+    CERTAIN,
+    UNCERTAIN,
     Finding,
     Incident,
     Severity,
@@ -21,10 +23,12 @@ from monitor.domain import (
     VerdictState,
     amount_text,
     bill_text,
+    certainty_text,
     lasting,
+    log_odds,
     usd_text,
 )
-from monitor.rules.limit_checks import CERTAIN, at_least, positive, zone
+from monitor.rules.limit_checks import at_least, positive, zone
 from monitor.rules.rule import Rule, Unit
 
 SLICE = timedelta(minutes=5)
@@ -32,6 +36,7 @@ _AT = itemgetter(0)
 DOUBLINGS_APART = timedelta(minutes=10)  # repeated doublings within this time are one message
 _LAST_WORD = timedelta(minutes=1)
 _LOW = 3  # standard errors below the mean rate, so that an early notice is seldom wrong
+_AT_RATE = log_odds(0.9987)  # that a mean is not lower than so many of its standard errors below
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +157,7 @@ class SpendRule(Rule):
         finding = Finding(
             what=f"spend of {day.day} may exceed {self._limit}",
             extent=f"It is {self._sum(day)}, as the model of some answers is unknown",
-            certainty="not sure: only if the most expensive declared model gave them",
+            certainty=f"{UNCERTAIN}: only if the most expensive declared model gave them",
         )
         once = f"{day.day} upper end"
         return self._verdict(VerdictState.NOTICE, day.high_usd, because, once=once, finding=finding)
@@ -259,7 +264,8 @@ class SpendRule(Rule):
             what=f"today's spend will pass the daily limit of {self._limit} at about "
             f"{crossing:%H:%M} {self.timezone}",
             extent=f"{self._sum(today)} so far today; {lasting(crossing - now)} left",
-            certainty=f"99.9 %, if spend continues as in the last {self.rate_hours:g} h",
+            certainty=f"{certainty_text(_AT_RATE)}, if spend continues as in the last "
+            f"{self.rate_hours:g} h",
         )
         return self._verdict(
             VerdictState.NOTICE, today.total_usd, because, once=once, finding=finding

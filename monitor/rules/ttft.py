@@ -9,6 +9,7 @@ from statistics import median, median_high
 from typing import ClassVar, Literal
 
 from monitor.domain import (
+    CERTAIN,
     UNJUDGED,
     Finding,
     Incident,
@@ -23,7 +24,7 @@ from monitor.domain import (
     latency_text,
 )
 from monitor.rules.answer_series import breach_length
-from monitor.rules.limit_checks import CERTAIN, at_least, between, positive, unseen
+from monitor.rules.limit_checks import at_least, between, positive, unseen
 from monitor.rules.rule import Rule, Unit
 from monitor.rules.statistics import distance_evidence, scatter
 from monitor.rules.window import WITHIN_LIMIT, Window
@@ -32,7 +33,7 @@ from monitor.rules.window_rounds import RoundMean, RoundSamples
 _STRETCHES = (3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 96)
 _SHOWN = 3  # rounds or queries named in a sentence
 _QUERIES = 10  # named in a fact
-_SURE = "almost certain (> 99.9 %)"  # this many rounds on one side by chance: less than one in 10^7
+_OUTRIGHT = log(1e7)  # this many rounds on one side by chance: less than one in so many
 _ROWS = 60
 
 _Heard = tuple[RoundSamples, RoundMean]
@@ -236,7 +237,8 @@ class TtftRule(Rule):
         if len(outright) == self.rounds_outright and all(side * each > 0 for each in outright):
             where = "over" if side > 0 else "under"
             evidence = f"{len(outright)} rounds {where} in a row"
-            return received[: len(outright)], {"Evidence": evidence}, f"{_SURE}, from {evidence}"
+            certainty = f"{certainty_text(_OUTRIGHT)}, from {evidence}"
+            return received[: len(outright)], {"Evidence": evidence}, certainty
         return None
 
     def _consecutive(

@@ -5,15 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
-from monitor.domain import (
-    Finding,
-    Incident,
-    Severity,
-    Subject,
-    Verdict,
-    VerdictState,
-)
-from monitor.rules.limit_checks import CERTAIN, at_least, between, positive
+from monitor.domain import CERTAIN, Finding, Incident, Severity, Subject, Verdict, VerdictState
+from monitor.rules.limit_checks import at_least, between, positive
 from monitor.rules.packed_samples import microseconds
 from monitor.rules.rule import Rule, Unit
 from monitor.rules.window import Window

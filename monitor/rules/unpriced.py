@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 from monitor.domain import (
+    CERTAIN,
     Finding,
     Incident,
     Outcome,
@@ -15,7 +16,7 @@ from monitor.domain import (
     Verdict,
     VerdictState,
 )
-from monitor.rules.limit_checks import CERTAIN, at_least, between
+from monitor.rules.limit_checks import at_least, between
 from monitor.rules.rule import Rule, Unit
 from monitor.rules.window import Window
 

@@ -8,7 +8,17 @@ from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID, uuid4
 
-from monitor.domain import ALL, Finding, GiveUp, Notice, NoticeStatus, Observation, Sent, Severity
+from monitor.domain import (
+    ALL,
+    CERTAIN,
+    Finding,
+    GiveUp,
+    Notice,
+    NoticeStatus,
+    Observation,
+    Sent,
+    Severity,
+)
 from monitor.identity import IdentityLearning
 from monitor.notifications import Channel
 from monitor.redaction import redact
@@ -223,7 +233,7 @@ def _gone(context: WorkerContext, since: datetime, now: datetime) -> Notice:
         what=f"the database has been unavailable for {_minutes(now - since)}",
         extent=f"Probing continues and results are kept {where}. Nothing is evaluated or sent",
         first_step="Check the database host. The worker's log has the latest error.",
-        certainty="certain (100 %), as the worker cannot connect or write",
+        certainty=f"{CERTAIN}, as the worker cannot connect or write",
     )
     return _notice(context, sentence, finding, since=since, now=now)
 

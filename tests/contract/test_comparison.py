@@ -270,8 +270,8 @@ def metric(which: Metric, a: float, b: float, p: float = 1e-6) -> Difference:
      "shown."),
     # One of four intervals of 95 % excludes zero by chance in a sixth of all comparisons.
     ([metric(TTFT, 900, 800, p=0.04), metric(TOTAL, 3000, 3000), metric(COST, 1, 1)],
-     "No difference between a and b is both sure and relevant after 20 pairs: keep a, or repeat "
-     "with more pairs, for example four times as many to see differences half as large."),
+     "No difference between a and b is both significant and relevant after 20 pairs: keep a, or "
+     "repeat with more pairs, for example four times as many to see differences half as large."),
     ([metric(TTFT, 900, 800, p=0.001)],
      "Use b instead of a: it begins to answer 0.10 s sooner, and no relevant disadvantage was "
      "shown (time to the end and cost could not be compared)."),

@@ -94,7 +94,9 @@ def test_the_scenario_is_played_to_its_end(tmp_path):
     assert places[1] < firing < places[2] < resolved
     assert "3 > 2 [bold]of[/bold] them" in shown  # foreign words are no markup
     assert "↳ in its thread: RESOLVED #1 fallback" in shown
-    assert all(sql in shown for sql in TRY)
+    assert not any(sql in shown for sql in TRY)  # the database is deleted
+    assert "The database of the demo is deleted now. To query one: " in shown
+    assert "demo --keep" in shown
     assert "key replaced │ 2      │ 1100 ms" in shown
     assert "0.05" in shown  # 333 x 0.000164
 
@@ -128,6 +130,8 @@ def test_a_story_that_is_kept_writes_the_page_before_it_says_that_everything_run
         process.stdout.read()
     shown = "".join(seen)
     assert shown.index("Report page: /home/me/day.html") < shown.index("Everything keeps running")
+    assert all(sql in shown for sql in TRY)
+    assert "is deleted" not in shown
 
 
 def test_a_message_that_does_not_come_ends_it_with_a_sentence(tmp_path):

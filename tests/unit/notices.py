@@ -379,7 +379,7 @@ CASES = {
         finding=Finding(
             what="today's spend will pass the daily limit of $2.00 at about 15:40 UTC",
             extent="$0.90 so far today; 3 h 40 min left",
-            certainty="99.9 %, if spend continues as in the last 3 h",
+            certainty="almost certain (99.9 %), if spend continues as in the last 3 h",
         ),
     ),
     "spend_notice_upper_end": notice(
@@ -392,7 +392,7 @@ CASES = {
         finding=Finding(
             what="spend of 2026-11-23 may exceed $2.00",
             extent="It is between $0.40 and $2.10, as the model of some answers is unknown",
-            certainty="not sure: only if the most expensive declared model gave them",
+            certainty="uncertain: only if the most expensive declared model gave them",
         ),
     ),
     "calendar_notice": calendar_notice(EXPIRES),

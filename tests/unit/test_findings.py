@@ -1,14 +1,19 @@
 """What a rule says in parts: wrong what, how much of it, at what cost, why, and how certain."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from monitor.domain import (
+    CERTAIN,
+    SCALE,
+    UNCERTAIN,
     Finding,
     NoticeStatus,
     Outcome,
@@ -52,6 +57,7 @@ from tests.probe_notation import (
     timed,
     window,
 )
+from tests.unit.notices import CASES
 
 
 @each(("model", "name"), [
@@ -101,9 +107,38 @@ def test_each_figure_has_a_unit() -> None:
     ]  # fmt: skip
     assert share_text(4, 4, "answers") == "All of the last 4 answers"
     assert share_text(6, 20, "answers") == "6 of the last 20 answers (30 %)"
-    assert certainty_text(log_odds(0.996)) == "very sure (99.6 %)"
+    assert certainty_text(log_odds(0.996)) == "almost certain (99.6 %)"
     assert certainty_text(50.0) == "almost certain (> 99.9 %)"
-    assert certainty_text(0.0) == "not sure (50 %)"
+    assert certainty_text(0.0) == "uncertain (50 %)"
+
+
+def test_one_scale_of_certainty_has_one_word_for_each_share() -> None:
+    said = [certainty_text(log_odds(share)).partition(" (")[0] for share in
+            (0.5, 0.79, 0.81, 0.94, 0.951, 0.98, 0.991, 0.9999)]  # fmt: skip
+    assert said == ["uncertain"] * 2 + ["likely"] * 2 + ["very likely"] * 2 + ["almost certain"] * 2
+    table = (Path(__file__).parents[2] / "docs" / "identity.md").read_text(encoding="utf-8")
+    rows = [f"| {word} | at least {least:g} % |" for least, word in SCALE]
+    assert [row for row in (*rows, f"| {CERTAIN.partition(' (')[0]} |", f"| {UNCERTAIN} |")
+            if row not in table] == []  # fmt: skip
+
+
+SCALED = tuple({word for _, word in SCALE} | {UNCERTAIN, CERTAIN.partition(" (")[0]})
+
+
+def test_every_rule_states_its_certainty_on_that_scale() -> None:
+    """A message with another word, or with a figure alone, cannot be compared with the others."""
+    said = [notice.finding.certainty for notice in CASES.values() if notice.finding.certainty]
+    assert len(said) > 30
+    assert [text for text in said if not text.startswith(SCALED)] == []
+    modules = Path(__file__).parents[2].glob("monitor/**/*.py")
+    written = [
+        (path.name, found)
+        for path in modules
+        for found in re.findall(r"certainty=f?\"([^\"]*)", path.read_text(encoding="utf-8"))
+    ]
+    assert len(written) > 12
+    stated = ("{CERTAIN}", "{UNCERTAIN}", "{certainty_text(")
+    assert [one for one in written if not one[1].startswith(stated)] == []
 
 
 def fallen(marks: str) -> Finding:
@@ -132,6 +167,29 @@ def test_a_fallback_says_who_answers_instead_of_whom_and_what_it_costs() -> None
         usd_a_day=Decimal("0.600"),
         usual_usd_a_day=Decimal("0.0400"),
     )
+
+
+def test_answers_that_could_not_be_identified_are_counted_beside_the_others() -> None:
+    """Writing style counts all of them: `4 of 4` beside `7 answers` would be a contradiction."""
+    samples = list(marked("...|?..|?FF|?FF"))
+    seen = Window.of(samples, scope="rag", every=EVERY, queries=3)
+    verdict = FallbackRule().judge(seen, None, after(seen))
+    assert verdict.because.startswith("4 of the last 4 identified answers (100%) came from ")
+    extent = "All of the last 4 identified answers came from it (2 more could not be identified)"
+    assert verdict.finding.extent == extent
+
+
+def test_the_answer_with_the_strongest_evidence_is_shown_with_its_own_certainty() -> None:
+    whys = [(0.99, "Strong."), (0.9999, "Strongest."), (0.9, "Weak."), (0.97, "Latest.")]
+    samples = [
+        *marked("...."),
+        *(sample("F", id=UUID(int=90 + n), at=NOON + timedelta(minutes=50 + n), why=why,
+                 confidence=sure) for n, (sure, why) in enumerate(whys)),
+    ]  # fmt: skip
+    seen = Window.of(samples, scope="rag", every=EVERY, queries=4)
+    verdict = FallbackRule().judge(seen, None, after(seen))
+    assert verdict.finding.certainty == "almost certain (> 99.9 %): Strongest."
+    assert verdict.facts["Evidence"] == "Strongest."
 
 
 def test_a_partial_fallback_is_priced_at_its_share() -> None:

@@ -7,6 +7,7 @@ from math import exp
 from zlib import crc32
 
 from monitor.domain import ClaimKind, Evidence, Identity, confidence_text
+from monitor.domain import log_odds as odds
 from monitor.identity.fingerprint import sequential_tests
 from monitor.identity.fingerprint.features import (
     MARKS,
@@ -165,10 +166,11 @@ def _by_course(
     log_odds = sum(item.nats for item in evidence)
     whole = lead.sums[0] >= sequential_tests.LIMIT
     if log_odds > CLEAR or (whole and log_odds > -CLEAR):
-        sure = _sure(max(log_odds, CLEAR), profile)
+        # If the fallback gives all answers, this one is as certain as that.
+        sure = _sure(max(log_odds, lead.sums[0] if whole else CLEAR), profile)
         notified = (
-            f"Writing style matches {lead.model} in {lead.spoke} answers so far, "
-            f"to {len(lead.queries)} or more queries (confidence {confidence_text(lead.nats)})"
+            f"Writing style matches {lead.model} in {lead.spoke} answers so far, to "
+            f"{len(lead.queries)} or more queries (confidence {confidence_text(odds(sure))})"
         )
         return StyleMatch(
             Identity.FALLBACK, lead.model, sure, evidence, notified + ".", established=True
