@@ -69,6 +69,7 @@ SELECT create_reference_table('report_targets');
 -- local: incidents
 -- local: leases
 -- local: misdated_observations
+-- local: model_list_doubts
 -- local: model_listings
 -- local: model_statistics
 -- local: monitor_alembic_version
@@ -91,6 +92,7 @@ SELECT create_distributed_function('report.merge_end(integer[])');
 SELECT create_distributed_function('report.merge(integer[])');
 SELECT create_distributed_function('report.hour_of(timestamptz, text)');
 SELECT create_distributed_function('report.hour_end(timestamptz, text)');
+SELECT create_distributed_function('report.slots_between(timestamptz, timestamptz, double precision)');
 SELECT create_distributed_function('report.rate(jsonb, text)');
 SELECT create_distributed_function(
     'report.list_cost(jsonb, integer, integer, integer, integer, integer)');

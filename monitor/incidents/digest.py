@@ -15,6 +15,7 @@ from monitor.domain import (
     Severity,
     amount_text,
     bill_text,
+    lasting,
     usd_text,
 )
 from monitor.domain.report import DaySpend
@@ -80,6 +81,7 @@ class DigestMonitor:
     lost: int  # messages that were given up in the span
     broken: Mapping[str, str]
     budget_margin_usd: Decimal = Decimal(0)
+    absent: timedelta | None = None  # no worker ran for so long; None: one always did
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +114,7 @@ LATEST = timedelta(hours=12)  # the digest is sent up to this late if no worker 
 # Identities that do not count for the fallback share.
 UNSURE = (Identity.CHANGED, Identity.DISPUTED, Identity.UNKNOWN)
 _TARGETS = 3  # each with two facts; a message has room for 16
+_ABSENT = timedelta(minutes=10)  # a shorter absence may be the time between two signs of a worker
 _NAMES = 4  # models, or incidents of one kind, named in a line
 _NOT_KNOWN, _UNMEASURED = "not known", "no probes"
 
@@ -288,6 +291,8 @@ def _own(own: DigestMonitor, budget_usd: Decimal) -> str:
     missed = f"rounds missed {_NOT_KNOWN}"
     if own.rounds_expected and own.rounds_missed is not None:
         missed = f"{own.rounds_missed:,} of {_count(own.rounds_expected, 'round')} missed"
+    if own.absent and own.absent >= _ABSENT:
+        missed += f", no worker ran for {lasting(own.absent)}"
     degraded = f"{_share(own.degraded, own.probes)} degraded" if own.probes else _UNMEASURED
     used = _range(own.budget_used_usd, own.budget_used_usd + own.budget_margin_usd)
     budget = f"probe budget today {used} of {usd_text(budget_usd)}"

@@ -6,16 +6,19 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     CheckConstraint,
     Column,
     ColumnElement,
     Date,
+    Double,
     Identity,
     Index,
     Integer,
     Table,
     Text,
+    case,
     delete,
     exists,
     func,
@@ -69,6 +72,22 @@ model_statistics = Table(
     ),
     Index("ix_model_statistics_model_at", "provider", "model", "at"),
     comment="a provider's own statistics of a model, read while an incident of a target is open",
+)
+
+
+model_list_doubts = Table(
+    "model_list_doubts",
+    metadata,
+    Column("provider", Text, primary_key=True, comment="provider of the list"),
+    Column("at", INSTANT, nullable=False, comment="when it was last read"),
+    Column("lost", ARRAY(Text), nullable=False, comment="known models that the list lacks, sorted"),
+    Column(
+        "lacked_s",
+        Double,
+        nullable=False,
+        comment="for how long readings lacked the same models, seconds",
+    ),
+    comment="lists of models that look incomplete and are not believed yet",
 )
 
 
@@ -184,11 +203,6 @@ async def statistics_read_since(connection: AsyncConnection, model: str, span: t
     return await connection.scalar(found) is not None
 
 
-# A list that is too short is kept beside the statistics, with this in place of a model: one row per
-# provider, whose `hosts` has the models that the list lacks, and for how long it did.
-_DOUBT = "(short list)"
-
-
 async def keep_doubt(
     connection: AsyncConnection,
     provider: str,
@@ -202,28 +216,28 @@ async def keep_doubt(
     A time of `gap` or more without a reading does not count, nor does one of a clock that went
     back.
     """
-    missing = sorted(lost)
-    before = await forget_doubt(connection, provider)
-    seen_s = 0.0
-    if before is not None and before[1].get("lost") == missing:
-        seen_s = before[1]["seen_s"]
-        if timedelta(0) < at - before[0] < gap:
-            seen_s += (at - before[0]).total_seconds()
-    kept = [{"lost": missing, "seen_s": seen_s}]
-    await connection.execute(
-        insert(model_statistics).values(provider=provider, model=_DOUBT, at=at, hosts=kept)
+    values = {"provider": provider, "at": at, "lost": sorted(lost), "lacked_s": 0}
+    kept = insert(model_list_doubts).values(values)
+    before, new = model_list_doubts.c, kept.excluded
+    since = new.at - before.at
+    counted = case(((since > timedelta(0)) & (since < gap), func.extract("epoch", since)), else_=0)
+    kept = kept.on_conflict_do_update(
+        index_elements=[before.provider],
+        set_={
+            "at": new.at,
+            "lost": new.lost,
+            "lacked_s": case((before.lost == new.lost, before.lacked_s + counted), else_=0),
+        },
     )
-    return timedelta(seconds=seen_s)
+    lacked_s = await connection.scalar(kept.returning(before.lacked_s))
+    return timedelta(seconds=lacked_s or 0)
 
 
-async def forget_doubt(
-    connection: AsyncConnection, provider: str
-) -> tuple[datetime, Mapping[str, Any]] | None:
-    """Delete what `keep_doubt` stored; returns when, and what."""
-    table = model_statistics.c
-    gone = delete(model_statistics).where(table.provider == provider, table.model == _DOUBT)
-    row = (await connection.execute(gone.returning(table.at, table.hosts))).first()
-    return (row.at, row.hosts[0]) if row else None
+async def forget_doubt(connection: AsyncConnection, provider: str) -> None:
+    """Delete what `keep_doubt` stored."""
+    await connection.execute(
+        delete(model_list_doubts).where(model_list_doubts.c.provider == provider)
+    )
 
 
 # For the calendar: what the list said over time, and the tokens that answers take.

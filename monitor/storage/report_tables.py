@@ -24,7 +24,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, TSTZMULTIRANGE
 
 from monitor.storage.tables import INSTANT, MONEY, metadata, observations, slots
 
@@ -361,6 +361,7 @@ report_targets = Table(
         server_default=func.now(),
         comment="time from which rounds are expected",
     ),
+    Column("gone_at", INSTANT, comment="when it left the configuration; NULL: it is watched"),
     CheckConstraint("every_s > 0", "every_s"),
     comment="configuration that reports need; written by the worker",
 )
@@ -399,6 +400,13 @@ report_state = Table(
         comment=(
             "observations of earlier rounds may be deleted; such hours are not computed again"
         ),
+    ),
+    Column(
+        "absences",
+        TSTZMULTIRANGE,
+        nullable=False,
+        server_default="{}",
+        comment="times in which no worker ran: no round was due",
     ),
     CheckConstraint("one", "one"),
     CheckConstraint("raw_since <= hours_until", "raw_is_rolled_up"),

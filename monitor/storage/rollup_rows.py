@@ -39,11 +39,14 @@ async def configure(
 ) -> None:
     """Set the time zone and the targets of the reports. A new zone computes days again.
 
+    Rounds are due from when a target is configured, or its interval changes, until it is removed.
+
     Hours are hours of the zone. If the new zone's hours begin at another minute, those with raw
     rows are computed again, too; older ones stay, and belong to the day in which they began.
     """
     given = json.dumps([asdict(one) for one in targets], default=str)
     await connection.execute(_DESCRIBE, {"targets": given})
+    await connection.execute(_GONE, {"names": [one.target for one in targets]})
     old = await connection.scalar(text("SELECT zone FROM report_state FOR UPDATE"))
     if old == zone:
         return
@@ -54,6 +57,15 @@ async def configure(
     await connection.execute(text("UPDATE report_state SET zone = :new"), {"new": zone})
     for statement in _TOMORROW:  # the old zone's today
         await connection.execute(statement)
+
+
+async def note_absence(connection: AsyncConnection, *, running: timedelta) -> None:
+    """Store the time in which no worker ran before this one, which has been `running` for so long.
+
+    It ends with this worker's first round, and begins with the last sign of another one: a round
+    that it claimed, or the job that looks for late rows.
+    """
+    await connection.execute(_NOTE_ABSENCE, {"running": running, "least": ABSENT})
 
 
 async def notice_late(connection: AsyncConnection) -> int:
@@ -102,6 +114,32 @@ async def answer_tokens(connection: AsyncConnection) -> Mapping[str, Mapping[str
     return means
 
 
+ABSENT = timedelta(seconds=10)  # a restart is no absence
+_NOTE_ABSENCE = text("""
+    WITH started AS (
+        SELECT now() - CAST(:running AS interval) AS at
+    ), absence AS (
+        SELECT tstzrange(last.at, first.at) AS span
+        FROM report_state AS state, started,
+            LATERAL (SELECT greatest(state.seen_until, (
+                SELECT claimed_at FROM slots WHERE claimed_at < started.at
+                ORDER BY slot DESC LIMIT 1
+            )) AS at) AS last,
+            LATERAL (SELECT least(now(), (
+                SELECT min(slot) FROM slots
+                WHERE slot > now() - interval '1 hour' AND claimed_at >= started.at
+            )) AS at) AS first
+        WHERE last.at > '-infinity' AND first.at - last.at > CAST(:least AS interval)
+    )
+    UPDATE report_state
+    SET absences = (absences + tstzmultirange(absence.span))
+        * tstzmultirange(tstzrange(raw_since, NULL))
+    FROM absence
+""")
+_GONE = text("""
+    UPDATE report_targets SET gone_at = now()
+    WHERE gone_at IS NULL AND target <> ALL(CAST(:names AS text[]))
+""")
 _NAMES = [one.name for one in fields(ReportTarget)]
 _VALUES = [name for name in _NAMES if name != "target"]
 _DESCRIBE = text(f"""
@@ -109,8 +147,10 @@ _DESCRIBE = text(f"""
     SELECT {", ".join(_NAMES)}
     FROM jsonb_populate_recordset(NULL::report_targets, CAST(:targets AS jsonb))
     ON CONFLICT (target) DO UPDATE
-    SET {", ".join(f"{name} = excluded.{name}" for name in _VALUES)}
-    WHERE ({", ".join(f"known.{name}" for name in _VALUES)})
+    SET {", ".join(f"{name} = excluded.{name}" for name in _VALUES)}, gone_at = NULL,
+        since = CASE WHEN known.gone_at IS NULL AND known.every_s = excluded.every_s
+            THEN known.since ELSE now() END
+    WHERE known.gone_at IS NOT NULL OR ({", ".join(f"known.{name}" for name in _VALUES)})
         IS DISTINCT FROM ({", ".join(f"excluded.{name}" for name in _VALUES)})
 """)  # noqa: S608  names of columns only
 

@@ -134,6 +134,7 @@ class WorkerState:
     evaluating: asyncio.Lock = field(default_factory=asyncio.Lock)
     windows: WindowMemory = field(default_factory=WindowMemory)
     spend: SpendMemory = field(default_factory=SpendMemory)
+    rolled_up: bool = False  # the time without a worker before this one is stored
     compute_again_s: float = 0.0  # when the spend of today may be computed again (monotonic)
     interpreting: asyncio.Lock = field(default_factory=asyncio.Lock)  # a large answer
     # By channel: notices just sent that should have a chart, each with its reference.

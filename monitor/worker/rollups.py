@@ -37,6 +37,10 @@ async def roll_up(context: WorkerContext) -> None:
         described = await _described(context, tokens)
         async with _turn(context) as connection:
             await rollup_rows.configure(connection, zone.key, described)
+            if not context.state.rolled_up:
+                running = timedelta(seconds=time.monotonic() - context.state.began_s)
+                await rollup_rows.note_absence(connection, running=running)
+        context.state.rolled_up = True
         async with _turn(context) as connection:
             late = await rollup_rows.notice_late(connection)
         steps = 0

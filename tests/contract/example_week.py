@@ -241,15 +241,15 @@ def saved_this_month(rows: Sequence[Observation]) -> list[Row]:
             continue
         cost = total(r.cost_usd for r in priced)
         expected, fallback = (
-            places(ratio(total(r.cost_usd for r in like), len(like))) or projected
+            ratio(total(r.cost_usd for r in like), len(like)) or projected
             for like, projected in (
                 ([r for r in priced if r.identity == "expected"], EXPECTED_USD),
                 ([r for r in priced if r.identity == "fallback"], FALLBACK_USD),
             )
         )
         spent += cost
-        saved += fallback * len(priced) - cost
-        extra += cost - expected * len(priced)
+        saved += places(fallback * len(priced) - cost)
+        extra += places(cost - expected * len(priced))
     return [("rag", spent, saved, extra)]
 
 

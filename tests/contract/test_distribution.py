@@ -213,6 +213,7 @@ FLEET_WIDE = {
     "rollup_rows.forget_excerpts": _KEEPING,
     "rollup_rows.forget_observations": _KEEPING,
     "rollup_rows.forget_rounds": _KEEPING,
+    "rollup_rows.note_absence": "runs when a worker starts",
     "rollup_rows.notice_late": "every five minutes, by one worker",
     "spend_rows.by_five_minutes": "the spend of a day is that of all targets; by one worker",
     "spend_rows.keep": "the spend of a day is that of all targets; by one worker",

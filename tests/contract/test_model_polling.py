@@ -269,7 +269,7 @@ async def test_the_time_while_the_monitor_was_off_does_not_make_a_short_list_cre
         assert rows(database_url, UNLISTED) == [(0,)]
         assert await poll(1) == 1
     assert rows(database_url, UNLISTED) == [(2,)], "24 hours of readings"
-    doubts = "SELECT count(*) FROM model_statistics"
+    doubts = "SELECT count(*) FROM model_list_doubts"
     assert rows(database_url, doubts) == [(0,)], "it is believed"
 
 

@@ -102,6 +102,18 @@ async def test_rounds_that_were_due_and_not_asked_are_counted(
     assert found == [(2, 0), (2, 2), (2, 1)]
 
 
+async def test_savings_have_no_noise_of_rounded_means(database: Database, settle: Settle) -> None:
+    """Three answers of $0.0001 and $0.0002: their mean is no decimal, but nothing was saved."""
+    costs = ("0.0001", "0.0002", "0.0001")
+    await store(database, *(row_at(EIGHT + nth * HALF_HOUR, cost_usd=Decimal(usd))
+                            for nth, usd in enumerate(costs)))  # fmt: skip
+    await settle()
+    columns = "spent_usd, all_expected_usd, fallback_extra_usd, traffic_fallback_extra_usd"
+    found = await one(database, f"SELECT {columns} FROM report.savings_daily")
+    assert tuple(found)[:3] == (Decimal("0.0004"), Decimal("0.0004"), 0)
+    assert not found[3]
+
+
 async def test_latencies_leave_out_probes_by_hand_and_degraded_stamps(
     database: Database, settle: Settle
 ) -> None:

@@ -1,11 +1,14 @@
 """Rounds due: one that its target's phase still holds back is not missed."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 
-from monitor.storage import Database, observations
+from monitor.storage import Database, observations, rollup_rows
+from monitor.storage.rollup_rows import ReportTarget
 from monitor.worker.round_schedule import slot_of
+from tests.contract.past_day import EIGHT
 from tests.example_data import observation
 
 MINUTE, EVERY = timedelta(minutes=1), timedelta(minutes=5)
@@ -32,3 +35,106 @@ async def test_a_round_before_it_that_no_one_asked_is_missed(database: Database)
     current = slot_of(datetime.now(UTC) + MINUTE, EVERY)
     before = [current - nth * EVERY for nth in (1, 3)]
     assert await missed(database, *before, since=before[-1]) == 1
+
+
+SLOTS = (
+    "INSERT INTO slots (target, region, slot, worker, claimed_at, finished_at) "
+    "SELECT 'rag', 'local', at, 'w1', at, at FROM unnest(CAST(:slots AS timestamptz[])) AS at"
+)
+COUNTED = (
+    "SELECT max(rounds_expected), max(rounds_missed) FROM report.ttft_hours(:since, :until) "
+    "GROUP BY hour, target, region"
+)
+RAG = ReportTarget(target="rag", every_s=600, daily_queries=0)
+
+
+# Minutes of the rounds that were probed, what is configured, rounds due and missed.
+WATCHED = (
+    ((0, 10, 20, 30, 40, 50), "report_targets SET since = :eight", 6, 0),
+    ((0, 10, 30, 40, 50), "report_targets SET since = :eight", 6, 1),
+    # The first round of a worker is that of the slot before its start: it was due, too.
+    ((0, 10, 20, 30, 40, 50), "report_targets SET since = :eight + interval '5 minutes'", 6, 0),
+    ((10, 20, 30, 40, 50), "report_targets SET since = :eight + interval '5 minutes'", 5, 0),
+    ((10, 30, 40, 50), "report_targets SET since = :eight + interval '5 minutes'", 5, 1),
+    # From nine on, its interval is 10 s: the hour before has no 360 rounds.
+    ((0, 10, 20, 30, 40, 50),
+     "report_targets SET every_s = 10, since = :eight + interval '1 hour'", 6, 0),
+    ((0, 10, 20, 30, 40, 50),
+     "report_targets SET every_s = 10, since = :eight + interval '59 minutes'", 12, 6),
+    # It was removed, with the last round under way.
+    ((0, 10, 20), "report_targets SET since = :eight, gone_at = :eight + interval '25 min'", 3, 0),
+    ((0, 20, 30), "report_targets SET since = :eight, gone_at = :eight + interval '25 min'", 4, 1),
+    # No worker ran for twenty minutes, and before that one missed a round.
+    ((0, 20, 40, 50), "report_state SET absences = tstzmultirange(tstzrange("
+     ":eight + interval '20 minutes', :eight + interval '40 minutes', '[)'))", 5, 1),
+)  # fmt: skip
+
+
+async def test_rounds_are_due_while_their_target_is_watched(database: Database) -> None:
+    found = []
+    for minutes, change, _, _ in WATCHED:
+        slots = [EIGHT + nth * MINUTE for nth in minutes]
+        configured = text(f"UPDATE {change}".replace(":eight", "CAST(:eight AS timestamptz)"))
+        async with database.begin() as connection:
+            for table in ("slots", "report_targets", "observations"):
+                await connection.execute(text(f"DELETE FROM {table}"))
+            await connection.execute(text("UPDATE report_state SET absences = '{}'"))
+            await rollup_rows.configure(connection, "UTC", [RAG])
+            rows = [observation(slot=at, started_at=at) for at in slots]
+            await observations.add(connection, rows)
+            await connection.execute(text(SLOTS), {"slots": slots})
+            await connection.execute(text("UPDATE report_targets SET since = :at"), {"at": EIGHT})
+            await connection.execute(configured, {"eight": EIGHT})
+            span = {"since": EIGHT, "until": EIGHT + 60 * MINUTE}
+            [counted] = await connection.execute(text(COUNTED), span)
+            found.append(tuple(counted))
+    assert found == [(due, missed) for _, _, due, missed in WATCHED]
+
+
+async def test_the_time_of_a_target_begins_again_when_it_changes(database: Database) -> None:
+    question = text("SELECT since, gone_at FROM report_targets WHERE target = 'rag'")
+    long_ago = text("UPDATE report_targets SET since = '2020-01-01'")
+    other = replace(RAG, target="other")
+
+    async def after(*targets: ReportTarget) -> tuple[bool, bool]:
+        """Whether the time begins now, and whether the target is gone."""
+        async with database.begin() as connection:
+            await connection.execute(long_ago)
+            await rollup_rows.configure(connection, "UTC", targets)
+            row = (await connection.execute(question)).one()
+            return row.since.year > 2020, row.gone_at is not None
+
+    assert await after(RAG) == (True, False)
+    assert await after(replace(RAG, daily_queries=5)) == (False, False)
+    assert await after(replace(RAG, every_s=20)) == (True, False)
+    assert await after(other) == (False, True)
+    assert await after(other) == (False, True)
+    assert await after(RAG, other) == (True, False)
+
+
+async def test_the_time_without_a_worker_ends_with_the_first_round_of_the_next(
+    database: Database,
+) -> None:
+    now = slot_of(datetime.now(UTC), MINUTE)
+    earlier, later = now - 50 * MINUTE, now - 5 * MINUTE
+    async with database.begin() as connection:
+        await connection.execute(text("UPDATE report_state SET seen_until = :at"),
+                                 {"at": earlier - MINUTE})  # fmt: skip
+        await connection.execute(text(SLOTS), {"slots": [earlier, later, later + MINUTE]})
+        running = datetime.now(UTC) - later + timedelta(seconds=5)
+        await rollup_rows.note_absence(connection, running=running)
+        [absence] = (await connection.execute(text("SELECT * FROM report.worker_absences"))).all()
+    assert tuple(absence) == (earlier, later)
+
+
+async def test_a_second_worker_ends_no_absence(database: Database) -> None:
+    async with database.begin() as connection:
+        await connection.execute(text("UPDATE report_state SET seen_until = now()"))
+        await rollup_rows.note_absence(connection, running=timedelta(seconds=1))
+        assert not await connection.scalar(text("SELECT count(*) FROM report.worker_absences"))
+
+
+async def test_a_new_database_has_no_absence(database: Database) -> None:
+    async with database.begin() as connection:
+        await rollup_rows.note_absence(connection, running=timedelta(seconds=1))
+        assert not await connection.scalar(text("SELECT count(*) FROM report.worker_absences"))

@@ -20,6 +20,7 @@ from monitor.incidents.digest import (
     DigestSaving,
 )
 from monitor.notifications.slack.render import render
+from tests.case_tables import each
 from tests.example_data import HAIKU, LLAMA
 
 ROME = ZoneInfo("Europe/Rome")
@@ -177,6 +178,17 @@ def test_a_change_is_in_the_first_line_and_has_its_own_share() -> None:
     assert notice.facts["Answers"] == (
         "expected 36.7 %, fallback 0 %, changed 62.5 %, disputed 0.8 %, unknown 0 %"
     )
+
+
+@each(("absent", "said"), [
+    (None, "2 of 288 rounds missed, 1 % degraded"),
+    (timedelta(minutes=9), "2 of 288 rounds missed, 1 % degraded"),
+    (timedelta(hours=3, minutes=20), "2 of 288 rounds missed, no worker ran for 3 h 20 min, 1 % d"),
+])  # fmt: skip
+def test_the_time_without_a_worker_is_stated_beside_the_missed_rounds(
+    absent: timedelta | None, said: str
+) -> None:
+    assert told(own=replace(WELL.own, absent=absent)).facts["Monitor health"].startswith(said)
 
 
 def test_what_no_one_knows_is_said_and_never_zero() -> None:

@@ -56,7 +56,7 @@ GRANT SELECT ON monitor_alembic_version TO monitor_writer;
 -- What is computed is computed again; rounds and read-outs go with the raw rows.
 GRANT DELETE ON identity_answers, rollups_hourly, rollups_daily, answers_hourly, answers_daily, models_hourly,
     models_daily, rollups_due, spend_hourly, spend_days, spend_target_days, slots, account_readings, receipts,
-    model_statistics,
+    model_statistics, model_list_doubts,
     misdated_observations, clock_readings
     TO monitor_writer;
 GRANT EXECUTE ON FUNCTION make_month, drop_old_months, forget_observations, forget_excerpts, set_aside_observations
