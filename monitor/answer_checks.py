@@ -10,7 +10,11 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from monitor.domain import AnswerExpectation, Finish
+from monitor.domain import (
+    AnswerExpectation,
+    Finish,
+    counted,
+)
 from monitor.identity.fingerprint.features import LANGUAGES, other_than
 from monitor.redaction import plain
 
@@ -72,7 +76,7 @@ def folded(text: str) -> str:
 
 def _complete(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]:
     if expect.complete and answer.finish is Finish.LENGTH:
-        yield f"the token limit cut the answer after {len(answer.text):,} characters"
+        yield f"the token limit cut the answer after {counted(len(answer.text), 'character')}"
 
 
 def _contains(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]:
@@ -94,14 +98,14 @@ def _matches(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]:
 
 def _min_chars(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]:
     if expect.min_chars is not None and len(answer.text.strip()) < expect.min_chars:
-        chars = f"{len(answer.text.strip()):,} characters"
-        yield f"the answer has {chars}, at least {expect.min_chars:,} are expected"
+        chars = counted(len(answer.text.strip()), "character")
+        yield f"the answer has {chars}, {_expected(expect.min_chars)}"
 
 
 def _max_chars(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]:
     if expect.max_chars is not None and len(answer.text.strip()) > expect.max_chars:
         yield (
-            f"the answer has more than {expect.max_chars:,} characters: at least "
+            f"the answer has more than {counted(expect.max_chars, 'character')}: at least "
             f"{len(answer.text.strip()):,}"
         )
 
@@ -113,9 +117,12 @@ def _language(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]
 
 def _sources(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]:
     if expect.sources_at_least is not None and (answer.sources or 0) < expect.sources_at_least:
-        count = answer.sources or 0
-        found = f"{count} source{'s' if count > 1 else ''}" if count else "no sources"
-        yield f"the answer has {found}, at least {expect.sources_at_least} are expected"
+        found = counted(answer.sources, "source") if answer.sources else "no sources"
+        yield f"the answer has {found}, {_expected(expect.sources_at_least)}"
+
+
+def _expected(least: int) -> str:
+    return f"at least {least:,} {'is' if least == 1 else 'are'} expected"
 
 
 def _json(expect: AnswerExpectation, answer: CheckedAnswer) -> Iterator[str]:

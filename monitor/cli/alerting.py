@@ -86,7 +86,7 @@ def show(number: int) -> None:
         incident = await _numbered(connection, number)
         cost = await incident_rows.cost(connection, number)
         actions = await incident_actions.of(connection, incident.announced_as or number)
-        began_at, until = incident.began_at, incident.resolved_at or now
+        began_at, until = incident.began_at, incident.breach_until or now
         figures = await incident_details.by_query(
             connection, incident.scope, since=began_at, until=until
         )
@@ -232,12 +232,13 @@ def _whole(
     answers: Sequence[IncidentAction] = (),
 ) -> Iterator[str]:
     yield from _lines([incident], [])
-    notified = _moment(incident.told_at) if incident.told_at else None
     for label, value in (
         ("query", incident.query or None),
         ("first seen", _moment(incident.began_at)),
         ("opened", _moment(incident.opened_at)),
-        ("notified", notified),
+        ("notified", incident.told_at and _moment(incident.told_at)),
+        ("breach ended", incident.until and _moment(incident.until)),
+        ("resolved", incident.resolved_at and _moment(incident.resolved_at)),
         ("latest", incident.current_reason),
         *parts(incident),
         ("ended by", incident.ended),
@@ -285,9 +286,10 @@ def _state(incident: Incident) -> str:
 def _times(incident: Incident) -> str:
     """Duration from the first bad row, as in messages and reports."""
     began = f"{incident.began_at:%Y-%m-%d %H:%M} UTC"
-    if incident.resolved_at is None:
+    ended = incident.breach_until
+    if incident.open or ended is None:
         return f"since {began}"
-    return f"{began}, {lasting(incident.resolved_at - incident.began_at)}"
+    return f"{began}, {lasting(ended - incident.began_at)}"
 
 
 # `monitor test-alert`: one real message through each channel, and whether it was accepted.

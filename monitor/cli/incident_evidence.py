@@ -26,6 +26,7 @@ def parts(incident: Incident) -> Iterator[tuple[str, str]]:
         ("what", finding.what),
         ("extent", finding.extent),
         ("money", finding.money),
+        ("whose cost", "the monitor's own probes" if finding.money and finding.of_probes else ""),
         ("likely cause", finding.cause),
         ("who can fix it", finding.cause_owner),
         ("first step", step if incident.open else None),

@@ -46,6 +46,7 @@ from monitor.domain.stream import (
 )
 from monitor.domain.text_formats import (
     CERTAIN,
+    OF_PROBES,
     SCALE,
     UNCERTAIN,
     amount_text,
@@ -53,6 +54,7 @@ from monitor.domain.text_formats import (
     certainty_text,
     confidence_text,
     cost_change_text,
+    counted,
     instant,
     lasting,
     latency_text,
@@ -87,6 +89,7 @@ __all__ = [
     "ALL",
     "CERTAIN",
     "FROM_START",
+    "OF_PROBES",
     "SCALE",
     "UNCERTAIN",
     "UNJUDGED",
@@ -144,6 +147,7 @@ __all__ = [
     "certainty_text",
     "confidence_text",
     "cost_change_text",
+    "counted",
     "incident_key",
     "instant",
     "lasting",

@@ -82,6 +82,12 @@ class DaySpend:
     def high_usd(self) -> Decimal:
         return self.total_usd if self.total_high_usd is None else self.total_high_usd
 
+    @property
+    def of_probes(self) -> bool:
+        """Whether it is certain that nothing but the monitor's own probes is in it."""
+        alone = self.account_usd is None and not self.traffic_usd and not self.traffic_high_usd
+        return alone and not self.at_least and bool(self.probes_usd or self.probes_high_usd)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentRow:
@@ -104,6 +110,7 @@ class IncidentRow:
     breach_since: datetime | None = None  # first bad row of the opening or of the latest return
     # Start and end of each breach before, oldest first.
     earlier_breaches: Sequence[Sequence[datetime]] | None = None
+    breach_until: datetime | None = None  # first good row after the latest breach, if known
 
     @property
     def began_at(self) -> datetime:
@@ -128,7 +135,13 @@ class IncidentRow:
         """Start and end of each breach, oldest first: one that came back has several."""
         yield from ((began, ended) for began, ended in self.earlier_breaches or ())
         since = self.breach_since if self.earlier_breaches else None
-        yield since or self.began_at, self.resolved_at or until
+        yield since or self.began_at, self.breach_until or self.resolved_at or until
+
+    def lasted(self, until: datetime) -> timedelta:
+        """First bad row to the end of the latest breach; while it is open, to `until`."""
+        if self.resolved_at is not None:
+            until = self.breach_until or self.resolved_at
+        return until - self.began_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

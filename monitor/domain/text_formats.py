@@ -8,6 +8,7 @@ _CENTS = 2  # minimum number of decimals
 _DIGITS = 4  # significant digits below a dollar
 _MOST = 12  # maximum number of decimals
 _LEAST = Decimal(1).scaleb(-_MOST)
+OF_PROBES = "for the monitor's own probes"  # of a cost that holds nothing else
 
 
 def usd_text(
@@ -46,7 +47,8 @@ def bill_text(usd: Decimal, within_usd: Decimal | None, days: int) -> str:
     """
     if within_usd is None or not usd:
         return ""
-    return f"{usd_text(usd)}, ± {rounded_usd_text(within_usd)} by {days} days of reconciliation"
+    within = f"± {rounded_usd_text(within_usd)} by {counted(days, 'day')} of reconciliation"
+    return f"{usd_text(usd)}, {within}"
 
 
 def cost_change_text(now: Decimal, before: Decimal | None) -> str:
@@ -130,6 +132,13 @@ def latency_text(ms: float, *, beside: float | None = None) -> str:
             break
         places += 1
     return f"{ms / 1000:.{places}f}".removesuffix(".0") + " s"
+
+
+def counted(number: int, what: str) -> str:
+    """`1 answer`, `12 answers`, `1,234 queries`; `what` in the singular."""
+    if number == 1:
+        return f"1 {what}"
+    return f"{number:,} {what.removesuffix('y')}ies" if what == "query" else f"{number:,} {what}s"
 
 
 def share_text(hits: int, of: int, what: str) -> str:

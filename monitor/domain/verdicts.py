@@ -67,6 +67,7 @@ class Spend:
     """Money of one day so far in one zone. `at_least`: something in it has no price.
 
     `total_usd` is certain; answers of unknown model may have cost up to `margin_usd` more.
+    `of_probes`: nothing else is counted, as there is neither a traffic meter nor an account.
     """
 
     day: date
@@ -81,6 +82,7 @@ class Spend:
     # The bill lies so near to the sum, with 95 % confidence, by so many reconciled days.
     bill_within_usd: Decimal | None = None
     reconciled_days: int = 0
+    of_probes: bool = False
 
     @property
     def high_usd(self) -> Decimal:
@@ -162,6 +164,7 @@ class Finding:
     certainty: str = ""  # in words and per cent: "very likely (97 %)", then how it is known
     usd_a_day: Decimal | None = None  # cost of the traffic of a day as it is now
     usual_usd_a_day: Decimal | None = None  # and as it was before
+    of_probes: bool = False  # these costs are those of the monitor's own probes alone
 
     def updated(self, newer: "Finding") -> "Finding":
         """The newer judgement, with earlier parts where it does not state its own."""
@@ -182,6 +185,7 @@ class Finding:
             usual_usd_a_day=self.usual_usd_a_day
             if newer.usual_usd_a_day is None
             else newer.usual_usd_a_day,
+            of_probes=newer.of_probes,
         )
 
 
@@ -200,8 +204,9 @@ class Verdict:
     once: str | None = None  # say at most once per such key (a day, a doubling)
     literal: bool = False  # sent as it is: resolved at once, and never reopened
     query: str = ""  # the canned query it is about, in mode "immediate"; else the whole scope
-    # Start of the first bad row among those that prove a breach, or of the first good row of a
-    # recovery; None: when it was judged.
+    # Start of the first bad row among those that prove a breach. Of a recovery or an end: start of
+    # the first good row after the last bad one, or when the condition ended, such as a day. None:
+    # when it was judged.
     since: datetime | None = None
     recovered: str = ""  # of an open incident that is not in breach now: what is true again
     finding: Finding = Finding()  # the same judgement in parts, of a breach or a notice
@@ -252,6 +257,8 @@ class Incident:
     query: str = ""  # the canned query it is about, in mode "immediate"; else the whole scope
     first_seen_at: datetime | None = None  # first bad row, fixed at opening; None: not known
     since: datetime | None = None  # first bad row of the opening or of the latest return
+    # First good row after the latest breach; None: in breach, not judged, or not known.
+    until: datetime | None = None
     opening_because: str | None = None  # the sentence it fired with, or came back with
     told_at: datetime | None = None  # when a channel first accepted an audible message of it
     announced_as: int | None = None  # the number its messages carry, where it is not its own
@@ -296,6 +303,15 @@ class Incident:
     def breach_since(self) -> datetime:
         """Start of the breach as it stands: of the opening, or of the latest return."""
         return self.since or self.reopened_at or self.opened_at
+
+    @property
+    def breach_until(self) -> datetime | None:
+        """End of the latest breach, by the first good row after it where that is known.
+
+        A rule needs further good rows until it resolves an incident: `resolved_at` is later. None:
+        in breach, or not judged.
+        """
+        return self.until or self.resolved_at
 
     @property
     def turned_at(self) -> datetime:

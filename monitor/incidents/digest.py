@@ -8,6 +8,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 from monitor.domain import (
     ALL,
+    OF_PROBES,
     Finding,
     Identity,
     Notice,
@@ -15,6 +16,7 @@ from monitor.domain import (
     Severity,
     amount_text,
     bill_text,
+    counted,
     lasting,
     usd_text,
 )
@@ -163,7 +165,7 @@ def _headlines(figures: DigestFigures) -> Iterator[str]:
     spent = figures.yesterday
     yield f"spent {_spent(spent, figures.limit_usd)}" + (f" on {spent.day}" if spent else "")
     opened = sum(item.resolved_at is None for item in figures.incidents)
-    yield "no incident open" if not opened else _count(opened, "incident") + " open"
+    yield "no incident open" if not opened else counted(opened, "incident") + " open"
 
 
 def _facts(figures: DigestFigures, since: datetime) -> Iterator[tuple[str, str]]:
@@ -189,10 +191,10 @@ def _facts(figures: DigestFigures, since: datetime) -> Iterator[tuple[str, str]]
 def _latency(item: DigestLatency, limit_ms: float | None) -> str:
     if not item.probes:
         return "no measurements"
-    reported = f"mean of {_count(item.rounds, 'round')} {_against(item.mean_ms, limit_ms)}"
+    reported = f"mean of {counted(item.rounds, 'round')} {_against(item.mean_ms, limit_ms)}"
     reported += f", p95 {_ms(item.p95_ms)}"
     if item.over is not None:
-        reported += f", {item.over:,} of {_count(item.probes, 'probe')} over"
+        reported += f", {item.over:,} of {counted(item.probes, 'probe')} over"
     return reported
 
 
@@ -234,7 +236,8 @@ def _spent(day: DaySpend | None, limit_usd: Decimal | None) -> str:
     if day is None or (day.at_least and not day.high_usd):  # at least nothing
         return _NOT_KNOWN
     limit = "" if limit_usd is None else f" of {usd_text(limit_usd)}"
-    return amount_text(day.total_usd, day.high_usd, at_least=day.at_least) + limit
+    whose = f" {OF_PROBES}" if day.of_probes else ""
+    return amount_text(day.total_usd, day.high_usd, at_least=day.at_least) + limit + whose
 
 
 def _day(day: DaySpend | None, limit_usd: Decimal | None) -> str:
@@ -260,7 +263,7 @@ def _saving(saving: DigestSaving) -> str:
     if saving.traffic_usd is not None:
         reported += f", {usd_text(saving.traffic_usd)} a day on the service's traffic"
     if saving.left_out:
-        reported += f"; {_count(saving.left_out, 'answer')} without a cost excluded"
+        reported += f"; {counted(saving.left_out, 'answer')} without a cost excluded"
     return reported
 
 
@@ -290,7 +293,7 @@ def _name(notified: DigestIncident) -> str:
 def _own(own: DigestMonitor, budget_usd: Decimal) -> str:
     missed = f"rounds missed {_NOT_KNOWN}"
     if own.rounds_expected and own.rounds_missed is not None:
-        missed = f"{own.rounds_missed:,} of {_count(own.rounds_expected, 'round')} missed"
+        missed = f"{own.rounds_missed:,} of {counted(own.rounds_expected, 'round')} missed"
     if own.absent and own.absent >= _ABSENT:
         missed += f", no worker ran for {lasting(own.absent)}"
     degraded = f"{_share(own.degraded, own.probes)} degraded" if own.probes else _UNMEASURED
@@ -300,7 +303,7 @@ def _own(own: DigestMonitor, budget_usd: Decimal) -> str:
 
 
 def _delivery(own: DigestMonitor) -> str:
-    reported = f"{_count(own.waiting, 'message')} waiting, {own.lost:,} not delivered"
+    reported = f"{counted(own.waiting, 'message')} waiting, {own.lost:,} not delivered"
     broken = (f", channel {name} broken: {why}" for name, why in own.broken.items())
     return reported + "".join(broken)
 
@@ -322,7 +325,3 @@ def _range(low_usd: Decimal | None, high_usd: Decimal | None) -> str:
     if low_usd is None:
         return _NOT_KNOWN
     return amount_text(low_usd, low_usd if high_usd is None else high_usd)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("" if number == 1 else "s")

@@ -54,13 +54,15 @@ class IncidentGroup:
     def breaches(self, member: Incident, now: datetime) -> Sequence[tuple[datetime, datetime]]:
         """Start and end of each breach of a member under this number, oldest first; never empty.
 
-        An earlier breach that was over before the primary incident began had another number. An
-        incident that came back ended with its last breach: the calm after it is no breach.
+        A breach ends with the first good row after it: the rows that prove the end, and the calm
+        after it, are no breach. An earlier breach that was over before the primary incident began
+        had another number.
         """
         if not member.earlier_breaches:
-            return ((member.began_at, member.resolved_at or now),)
+            return ((member.began_at, member.breach_until or now),)
         start = self.primary.began_at
-        latest = (member.breach_since, max(member.breach_since, member.last_breach_at))
+        ended = member.until or member.last_breach_at  # an earlier version stored no end
+        latest = (member.breach_since, max(member.breach_since, ended))
         return (*(one for one in member.earlier_breaches if one[1] >= start), latest)
 
     @property

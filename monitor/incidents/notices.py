@@ -12,6 +12,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 from monitor.domain import (
     ALL,
+    OF_PROBES,
     Incident,
     Notice,
     NoticeStatus,
@@ -186,7 +187,8 @@ def _also(
             older = f", since {since}" if group.inhibitions.follows_not(face, member) else ""
             new = " (new)" if member.key in news else ""
             cost = member.finding.money if _costs_more(member) and not face.finding.money else ""
-            yield f"{scope}{what}{older}{new}" + (f", {cost}" if cost else "")
+            whose = f", {OF_PROBES}" if cost and member.finding.of_probes else ""
+            yield f"{scope}{what}{older}{new}" + (f", {cost}" if cost else "") + whose
         elif member.open:
             yield f"{_label(member, face)}: {member.current_reason.rstrip('.')}"
 
@@ -204,8 +206,8 @@ def _surplus(group: IncidentGroup, face: Incident) -> str:
     now, usual = face.finding.usd_a_day, face.finding.usual_usd_a_day
     if now is None or usual is None or now <= usual:
         return ""
-    *earlier, (began_at, _) = group.breaches(face, face.last_breach_at)
-    breaches = (*earlier, (began_at, face.last_breach_at))
+    *earlier, (began_at, ended_at) = group.breaches(face, face.last_breach_at)
+    breaches = (*earlier, (began_at, min(ended_at, face.last_breach_at)))
     lasted = sum((max(end - start, timedelta(0)) for start, end in breaches), timedelta(0))
     if not lasted:
         return ""
@@ -284,7 +286,7 @@ def _when(breaches: Sequence[tuple[datetime, datetime]], now: datetime) -> str:
 
 
 def _lasted_text(breaches: Sequence[tuple[datetime, datetime]]) -> str:
-    """`20 min`, or `2 breaches in 40 min`: the time from the first bad row to the end."""
+    """`20 min`, or `2 breaches in 40 min`: from the first bad row to the end of the last breach."""
     lasted = lasting(breaches[-1][1] - breaches[0][0])
     return lasted if len(breaches) == 1 else f"{len(breaches)} breaches in {lasted}"
 

@@ -111,6 +111,7 @@ def abandoned(
             because=f"{reason}; closed without a final check.",
             query=incident.query,
             literal=True,
+            since=incident.until or incident.last_breach_at,
             finding=Finding(extent=f"{reason}; closed without a final check"),
         )
 

@@ -4,7 +4,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from monitor.domain import Incident, NoticeStatus, Verdict, VerdictState, instant
+from monitor.domain import (
+    UNJUDGED,
+    Incident,
+    NoticeStatus,
+    Verdict,
+    VerdictState,
+    instant,
+)
 
 MOST_BREACHES = 50  # earlier breaches of an incident whose times are kept
 
@@ -102,6 +109,13 @@ def _since(verdict: Verdict, now: datetime) -> datetime:
     return min(verdict.since or now, now)
 
 
+def _until(incident: Incident, at: datetime | None, now: datetime) -> datetime:
+    """End of the breach; if no instant after its start is known, when it was judged."""
+    if at is None or not incident.breach_since < at < now:
+        at = now
+    return max(at, incident.breach_since)
+
+
 def _opened(verdict: Verdict, now: datetime) -> Incident:
     return Incident(
         rule=verdict.rule,
@@ -149,6 +163,7 @@ def _seen(incident: Incident, verdict: Verdict, *, now: datetime) -> Incident:
         else incident.finding.updated(verdict.finding),
         once=verdict.once or incident.once,
         since=_since(verdict, now) if returned else incident.since,
+        until=None,
         earlier_breaches=_breaches(incident) if returned else incident.earlier_breaches,
         recovering_since=None,
         recovering_reason=None,
@@ -156,8 +171,9 @@ def _seen(incident: Incident, verdict: Verdict, *, now: datetime) -> Incident:
 
 
 def _breaches(incident: Incident) -> tuple[tuple[datetime, datetime], ...]:
-    """The breaches before a return; the last of them ended when it was last seen in breach."""
-    latest = (incident.breach_since, max(incident.breach_since, incident.last_breach_at))
+    """The breaches before a return."""
+    ended = incident.until or incident.last_breach_at  # an earlier version stored no end
+    latest = (incident.breach_since, max(incident.breach_since, ended))
     return (*incident.earlier_breaches[1 - MOST_BREACHES :], latest)
 
 
@@ -165,7 +181,13 @@ def _recovering(incident: Incident, verdict: Verdict, *, now: datetime) -> Incid
     """Open but not in breach: the sentence of the breach is kept beside that of the recovery."""
     since = min(verdict.since or incident.recovering_since or now, now)
     reason = f"{_recovered(verdict)} since {instant(since, now=now)}: {verdict.because}"
-    return replace(incident, value=verdict.value, recovering_since=since, recovering_reason=reason)
+    return replace(
+        incident,
+        value=verdict.value,
+        until=None if verdict.recovered == UNJUDGED else _until(incident, since, now),
+        recovering_since=since,
+        recovering_reason=reason,
+    )
 
 
 def _reopened(incident: Incident, verdict: Verdict, *, now: datetime) -> Incident:
@@ -191,6 +213,7 @@ def _resolved(incident: Incident, verdict: Verdict, *, now: datetime) -> Inciden
         resolved_at=now,
         value=verdict.value,
         ended=verdict.because,
+        until=_until(incident, verdict.since or incident.until, now),
         recovering_since=None,
         recovering_reason=None,
         finding=replace(finding, extent=end.extent, restored=restored),

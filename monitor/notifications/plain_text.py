@@ -12,9 +12,11 @@ from urllib.parse import quote
 from monitor.domain import (
     ALL,
     CauseOwner,
+    Finding,
     Notice,
     NoticeStatus,
     Severity,
+    counted,
     instant,
     lasting,
     latency_text,
@@ -168,14 +170,14 @@ def _is(notice: Notice) -> Iterator[str]:
         return
     extent, _, rest = finding.extent.partition(". ")
     since = ""
-    if notice.since is not None and notice.status is not NoticeStatus.NOTICE:
+    if notice.since is not None and (finding.began or notice.status is not NoticeStatus.NOTICE):
         since = instant(notice.since, now=notice.at)
         since += f" ({_lasted(notice)})" if notice.since < notice.at else ""
     if finding.began and since:
         yield _sentence(f"{finding.began.replace('{since}', since)}{extent}".rstrip(" ,;:"))
     else:
         yield _sentence(", ".join(filter(None, [extent, since and f"since {since}"])))
-    yield _sentence(finding.money)
+    yield _money(finding)
     yield _sentence(rest)
 
 
@@ -192,8 +194,16 @@ def _was(notice: Notice) -> Iterator[str]:
         yield _sentence(said)
     else:  # a notice that an earlier version stored
         yield _sentence(", ".join(filter(None, [said, _worst(notice), when])))
-    yield _sentence(finding.money)
+    yield _money(finding)
     yield _sentence(finding.extent)  # the reason of an end that no measurement shows
+    if why := known_cause(notice):
+        yield _sentence(f"{_cause_label(notice)}: {why}")
+
+
+def _money(finding: Finding) -> str:
+    """What it costs, and that it is the cost of probes, where nothing else is counted."""
+    whose = " This is the cost of the monitor's own probes." if finding.of_probes else ""
+    return f"{_sentence(finding.money)}{whose}" if finding.money else ""
 
 
 def _peak(notice: Notice) -> str:
@@ -228,21 +238,30 @@ def inline_facts(notice: Notice, clean: Clean = cleaned) -> Iterator[str]:
 
 
 def known_cause(notice: Notice) -> str | None:
-    """The likely cause, if one is known and still relevant."""
-    return notice.finding.cause if ongoing(notice) and not notice.recovering else None
+    """The likely cause, if one is known; the end of an incident states it as well."""
+    relevant = not (ongoing(notice) and notice.recovering)
+    return notice.finding.cause or None if relevant else None
 
 
 def cause(notice: Notice) -> Iterator[tuple[str, str]]:
-    """The likely cause and who can fix it, with their label, while they are relevant.
+    """The likely cause and who can fix it, with their label, while the incident is in breach.
 
-    If a cause was looked for in vain, that is stated.
+    If a cause was looked for in vain, that is stated. Of an end, the summary states the cause.
     """
+    if not ongoing(notice) or notice.recovering:
+        return
     owner = notice.finding.cause_owner
-    unknown = owner is CauseOwner.CANNOT_TELL
     if known := known_cause(notice):
-        yield ("Likely cause" if owner is None or unknown else f"Likely cause ({owner})"), known
-    elif ongoing(notice) and not notice.recovering and owner is not None:
+        yield _cause_label(notice), known
+    elif owner is not None:
+        unknown = owner is CauseOwner.CANNOT_TELL
         yield ("Likely cause", UNKNOWN_CAUSE) if unknown else ("Who can fix it", owner)
+
+
+def _cause_label(notice: Notice) -> str:
+    owner = notice.finding.cause_owner
+    known = owner not in (None, CauseOwner.CANNOT_TELL)
+    return f"Likely cause ({owner})" if known else "Likely cause"
 
 
 def first_step(notice: Notice) -> str | None:
@@ -291,7 +310,7 @@ def details(notice: Notice) -> Iterator[tuple[str, str]]:
     if notice.number is not None:  # otherwise they are in the message itself
         yield from islice(notice.facts.items(), FACTS)
         if (more := len(notice.facts) - FACTS) > 0:
-            yield "More", f"… and {more} more facts"
+            yield "More", f"… and {counted(more, 'more fact')}"
     if shown := sql(notice):
         yield "SQL", shown
     if rows := evidence(notice):
@@ -329,7 +348,7 @@ def evidence(notice: Notice) -> str | None:
 def left_out(notice: Notice, shown: int) -> str | None:
     """How many facts of a notice without an incident did not fit; None if all did."""
     more = len(notice.facts) - shown if notice.number is None else 0
-    return f"… and {more} more facts" if more > 0 else None
+    return f"… and {counted(more, 'more fact')}" if more > 0 else None
 
 
 def _lasted(notice: Notice) -> str:

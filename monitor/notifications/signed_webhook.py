@@ -100,13 +100,14 @@ class NoticeDocument:
     target: Annotated[str, Field(description="The target; else a provider, a channel, or all.")]
     title: Annotated[str, Field(description="Whom it is about, and what is wrong, in few words.")]
     summary: Annotated[
-        str | None, Field(description="How much of it, since when, and what it costs.")
+        str | None,
+        Field(description="How much of it, since when, its cost; of an end its likely cause."),
     ]
     sentence: Annotated[str, Field(description="The whole judgement in one sentence.")]
     what: Annotated[str | None, Field(description="What is wrong, in few words.")]
     extent: Annotated[str | None, Field(description="How much of it.")]
     money: Annotated[str | None, Field(description="What it costs, the ratio first.")]
-    cause: Annotated[str | None, Field(description="The likely cause.")]
+    cause: Annotated[str | None, Field(description="The likely cause, also of an end.")]
     cause_owner: Annotated[
         CauseOwner | None,
         Field(description="Who can fix the likely cause; null: no cause was looked for."),
@@ -123,7 +124,10 @@ class NoticeDocument:
     peak: Annotated[float | None, Field(description="The worst value while the incident was open.")]
     at: Annotated[datetime, Field(description="When it was judged, UTC.")]
     since: Annotated[datetime | None, Field(description="Start of the breach, UTC.")]
-    until: Annotated[datetime | None, Field(description="End of the breach, UTC.")]
+    until: Annotated[
+        datetime | None,
+        Field(description="End of the breach, UTC: start of the first good answer after it."),
+    ]
     runbook: Annotated[
         str | None, Field(description="The section of the runbook: an address, else a command.")
     ]

@@ -163,7 +163,7 @@ def _incidents(page: ReportPage) -> RenderableType:
 
 def _incident(page: ReportPage, item: IncidentRow) -> Iterator[RenderableType]:
     """Time, severity and reason, each on its own lines, complete on a terminal of any width."""
-    lasted = lasting((item.resolved_at or page.until) - item.began_at)
+    lasted = lasting(item.lasted(page.until))
     yield Text.assemble(
         (f"#{item.number} {plain(item.rule)} · {plain(item.scope)}", "bold"),
         f"  since {page.clock(item.began_at)}  ",

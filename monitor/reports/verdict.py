@@ -5,7 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from monitor.domain import instant, lasting
+from monitor.domain import (
+    OF_PROBES,
+    counted,
+    instant,
+    lasting,
+)
 from monitor.domain.report import IncidentRow, LastRound, StatusSnapshot
 from monitor.identity.model_names.common_name import common_name
 from monitor.redaction import plain
@@ -112,14 +117,16 @@ def _calm(watched: Sequence[LastRound], now: datetime) -> StateSentence:
 def _wrong(item: LastRound) -> str | None:
     failed = sum(probe.good is False for probe in item.probes)
     other = sum(probe.identity in ("fallback", "changed", "disputed") for probe in item.probes)
-    parts = [f"{failed} of {len(item.probes)} probes failed"] if failed else []
-    parts += (
-        [f"{other} of {len(item.probes)} answers are not the expected model's"] if other else []
-    )
+    parts = [f"{failed} of {counted(len(item.probes), 'probe')} failed"] if failed else []
+    if other:
+        answers, are = counted(len(item.probes), "answer"), "is" if other == 1 else "are"
+        parts.append(f"{other} of {answers} {are} not the expected model's")
     checks = [probe.check_failed for probe in item.probes if probe.check_failed]
     if checks:
         first = plain(checks[0], _CHECK)
-        parts.append(f"{len(checks)} of {len(item.probes)} answers failed a check ({first})")
+        parts.append(
+            f"{len(checks)} of {counted(len(item.probes), 'answer')} failed a check ({first})"
+        )
     return " and ".join(parts) or None
 
 
@@ -142,7 +149,8 @@ def spend_today(found: StatusSnapshot) -> str:
         return "not computed yet"
     spent, limit = found.spend, found.spend_limit_usd
     whole = usd(spent.total_usd, high=spent.total_high_usd, at_least=spent.at_least)
-    return whole if limit is None else f"{whole} of a limit of {usd(limit)}"
+    whose = f" {OF_PROBES}" if spent.of_probes else ""
+    return (whole if limit is None else f"{whole} of a limit of {usd(limit)}") + whose
 
 
 def most_common(models: Sequence[str | None]) -> str | None:

@@ -78,7 +78,7 @@ class AnswerCheckRule(Rule):
         # Without a failure there is nothing to prove; most windows have none.
         queries = _by_query(window) if open_ or window.checks_failed else {}
         sent = window.asked if queries else ()
-        gone, recovered = [], False
+        gone, recovered = list[str](), list[datetime]()
         shown: list[Sample] = []  # the failures that prove a breach
         passing: list[datetime] = []  # of queries that recover: since when they pass
         ended: list[Sample] = []  # the failures of these, which belong to the same breach
@@ -99,10 +99,7 @@ class AnswerCheckRule(Rule):
                 shown += _failures(own)
                 continue
             ended += _failures(own)
-            if len(passed) >= self.good:
-                recovered = True
-            else:
-                passing.append(passed[-1].at)
+            (recovered if len(passed) >= self.good else passing).append(passed[-1].at)
         if shown:
             shown += ended
             shown.sort(key=lambda one: one.at, reverse=True)
@@ -116,15 +113,13 @@ class AnswerCheckRule(Rule):
             limit=float(self.rounds),
             because="The latest answers pass their checks." if checked else "No checked answer.",
         )
-        if gone and not passing and not recovered:
-            return unjudged_end(ordinary, removed(gone))
+        if latest_incident is not None and gone and not passing and not recovered:
+            return unjudged_end(ordinary, removed(gone), latest_incident)
+        ordinary = replace(ordinary, since=max([*passing, *recovered], default=None))
         if not passing:
             return ordinary
         return replace(
-            ordinary,
-            state=VerdictState.HOLD,
-            recovered="Answers pass their checks again",
-            since=max(passing),
+            ordinary, state=VerdictState.HOLD, recovered="Answers pass their checks again"
         )
 
     def _proof(self, latest: Sequence[Sample], answers: Sequence[Sample]) -> Sequence[Sample]:
@@ -181,7 +176,7 @@ class AnswerCheckRule(Rule):
                 what=f"wrong answers to {names}: {check}",
                 was=f"the answers to {names} failed their check {{when}} ({check})",
                 restored="answers pass their checks again",
-                extent=f"{len(shown)} of {tried} answers failed",
+                extent=f"{len(shown)} of the last {tried} answers failed",
                 certainty=f"{CERTAIN} that the check failed, counted over {tried} answers",
             ),
             since=begun,

@@ -79,10 +79,15 @@ class AnswerSeries:
         return [self.samples[-nth] for nth in range(1, n + 1) if self.is_hit(nth)]
 
     def misses_since(self) -> datetime | None:
-        """Start of the answers without a hit up to the newest; None if the newest is a hit."""
-        latest = len(self._numbers) + 1
-        nth = next((nth for nth in range(1, latest) if self.is_hit(nth)), latest)
-        return instant(self._at_us(self._numbers[1 - nth])) if nth > 1 else None
+        """Start of the latest answers in a row without a hit; None if all are hits."""
+        misses = (nth for nth in range(1, len(self._numbers) + 1) if not self.is_hit(nth))
+        if (nth := next(misses, None)) is None:
+            return None
+        for earlier in misses:
+            if earlier != nth + 1:
+                break
+            nth = earlier
+        return instant(self._at_us(self._numbers[-nth]))
 
     def later_than(self, at: datetime | None) -> int:
         """How many of the latest are later than an instant; all of them for None."""

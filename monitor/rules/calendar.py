@@ -150,7 +150,7 @@ class CalendarRule(Rule):
             because=because,
             facts=_facts(entries, now)
             if len(lines) > 1
-            else {"Source": entries[0].source}
+            else {"Source": _source(entries[0])}
             if due
             else {},
             finding=Finding(
@@ -205,6 +205,13 @@ def _said(entry: CalendarEntry, now: datetime) -> str:
     return f"{entry.what} {_in(entry.at - now)}, {at}"
 
 
+def _source(entry: CalendarEntry) -> str:
+    """Where it was read; of a change also when, because nothing else says since when it exists."""
+    if entry.kind.announced:
+        return entry.source
+    return f"{entry.source}, read at {entry.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def _in(left: timedelta) -> str:
     hours = max(left // timedelta(hours=1), 0)
     if hours >= 48:
@@ -216,7 +223,7 @@ def _facts(entries: Sequence[CalendarEntry], now: datetime) -> dict[str, str]:
     def lines() -> Iterator[tuple[str, str]]:
         for entry in entries[:_SHOWN]:
             name = f"{_subject(entry)}, {entry.kind}"
-            yield name, f"{_said(entry, now)} ({entry.source})"
+            yield name, f"{_said(entry, now)} ({_source(entry)})"
 
     facts: dict[str, str] = {}
     for name, said in lines():

@@ -14,6 +14,7 @@ from monitor.domain import (
     ProviderAttempt,
     Sample,
     Verdict,
+    counted,
 )
 from monitor.identity.model_names.compare import same
 from monitor.redaction import plain
@@ -95,8 +96,8 @@ def _attempts(verdict: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
             if not proof or one is kind or {kind, one} <= PROVIDERS
         ]
         what = (
-            f"OpenRouter's records of {len(after)} of {len(routes)} answers have failed attempts: "
-            + _statuses(alike)
+            f"OpenRouter's records of {len(after)} of {counted(len(routes), 'answer')} have failed "
+            "attempts: " + _statuses(alike)
         )
         at = after[0][0].at
         yield CauseSign(kind, at, what, late=DURING, proof=proof, provider=OPENROUTER)
@@ -223,7 +224,7 @@ def _rate_limits(_: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
     recent = [s for s in sources.samples if begun - BEFORE < s.at <= begun + DURING]
     refused = [sample for sample in recent if sample.outcome is Outcome.RATE_LIMITED]
     if len(refused) >= REFUSED and len(refused) >= SHARE * len(recent):
-        what = f"{len(refused)} of {len(recent)} probes got HTTP 429"
+        what = f"{len(refused)} of {counted(len(recent), 'probe')} got HTTP 429"
         for kind in _dominant(_kind_of_refusal(sample) for sample in refused):
             if kind is CauseKind.PROBES_LIMITED:
                 what = f"the service is rate limiting: {what}"
@@ -238,9 +239,10 @@ def _gateways(verdict: Verdict, sources: CauseSources) -> Iterator[CauseSign]:
     routes = [route for route in _affected(verdict, sources) if route.fallbacks is not None]
     after = [route for route in routes if route.fallbacks]
     if after and 2 * len(after) >= len(routes):
+        answers = f"{len(after)} of {counted(len(routes), 'answer')}"
         what = (
-            f"the gateway fell back after failed attempts on {len(after)} of {len(routes)} answers"
-            f" ({plain(after[-1].header, _CHARS)}); it does not state why"
+            f"the gateway fell back after failed attempts on {answers} "
+            f"({plain(after[-1].header, _CHARS)}); it does not state why"
         )
         yield CauseSign(CauseKind.GATEWAY, after[0].at, what, late=DURING)
 

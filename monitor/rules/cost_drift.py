@@ -294,12 +294,14 @@ class CostDriftRule(Rule):
                 what=what + (f"; also {others}" if others else ""),
                 was=f"{what} {{when}}",
                 restored="later answers are compared with the new level",
-                extent=f"{model[0].upper()}{model[1:]}",
+                began="changed since {since}; ",
+                extent=model,
                 money=cost_change_text(day, usual_day) if day is not None and usual_day else "",
                 certainty=f"{certainty_text(max(change.log_odds for change in changes))}, compared "
                 "with the earlier answers of the last day",
                 usd_a_day=day,
                 usual_usd_a_day=usual_day,
+                of_probes=window.of_probes,
             ),
         )
 

@@ -58,15 +58,17 @@ class DeliveryRule(Rule):
         """Judge one channel's outbox."""
         waited = (now - backlog.oldest_at) / timedelta(minutes=1) if backlog.oldest_at else 0.0
         if backlog.broken_since is not None:
-            since = f"{backlog.broken_since.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-            because = f"Channel {backlog.channel} has refused all messages since {since}: "
+            broken = f"{backlog.broken_since.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+            because = f"Channel {backlog.channel} has refused all messages since {broken}: "
             because += f"{backlog.broken_why}."
             what = f"refuses all messages: {backlog.broken_why}"
             was, began = f"it refused all messages {{when}}: {backlog.broken_why}", "broken"
         elif waited > 0:
-            because = f"The oldest of {backlog.waiting} messages for channel {backlog.channel} "
-            because += f"has waited for {waited:.0f} min."
-            what = f"messages are late: the oldest has waited for {waited:.0f} min"
+            several = backlog.waiting > 1
+            which = f"oldest of {backlog.waiting} messages" if several else "message"
+            because = f"The {which} for channel {backlog.channel} has waited for {waited:.0f} min."
+            oldest = "messages are late: the oldest" if several else "a message is late: it"
+            what = f"{oldest} has waited for {waited:.0f} min"
             was, began = f"messages were late {{when}}, by up to {waited:.0f} min", "late"
         else:
             because = f"All messages for channel {backlog.channel} are sent."
@@ -77,6 +79,14 @@ class DeliveryRule(Rule):
             state = VerdictState.HOLD  # the backlog is shrinking, but not yet empty
         else:
             state = VerdictState.OK
+        since, recovered = None, ""
+        if state is VerdictState.BREACH:
+            since = backlog.broken_since or backlog.oldest_at
+        elif latest_incident is not None and latest_incident.open:
+            recovered, sent_at = "Messages are delivered again", backlog.last_sent_at
+            since = latest_incident.until
+            if since is None and sent_at is not None and sent_at > latest_incident.breach_since:
+                since = sent_at
         return Verdict(
             rule=self.name,
             scope=backlog.channel,
@@ -96,10 +106,6 @@ class DeliveryRule(Rule):
             )
             if state is VerdictState.BREACH
             else Finding(),
-            since=backlog.broken_since or backlog.oldest_at
-            if state is VerdictState.BREACH
-            else None,
-            recovered=""
-            if state is VerdictState.BREACH or latest_incident is None or not latest_incident.open
-            else "Messages are delivered again",
+            since=since,
+            recovered=recovered,
         )

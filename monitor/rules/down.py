@@ -16,6 +16,7 @@ from monitor.domain import (
     Subject,
     Verdict,
     VerdictState,
+    counted,
 )
 from monitor.rules.answer_series import breach_length
 from monitor.rules.explanations import failure_words, named, reported_error
@@ -115,7 +116,9 @@ class DownRule(Rule):
             state=state,
             value=float(len(bad)),
             limit=float(enough),
-            because=f"{len(bad)} of the last {len(shown)} probes failed: {named(bad)}.",
+            because=f"{len(bad)} of the last {len(shown)} probes failed: {named(bad)}."
+            if len(shown) > 1
+            else f"The latest probe failed: {named(bad)}.",
             rows=tuple(sample.id for sample in bad[:_ROWS]),
             facts={"First failure": f"{begun.astimezone(UTC):%H:%M:%S} UTC"},
             finding=_finding(shown, begun, earlier),
@@ -184,7 +187,8 @@ def _finding(
     bad = [sample for good, sample in shown if not good]
     since = [good for good, sample in shown if sample.at >= begun]
     error, of = reported_error(bad), len(shown)
-    failed = f"{failure_words(bad)} on {len(bad)} of {of} probes"
+    probes = f"{len(bad)} of {of} probes" if of > 1 else "the latest probe"
+    failed = f"{failure_words(bad)} on {probes}"
     answered = sum(since)  # in between
     whole = failed
     if earlier:
@@ -196,7 +200,7 @@ def _finding(
         began="probes have failed since {since}; " if answered else "no answer since {since}",
         extent=f"{answered} of {len(since)} since then succeeded" if answered else "",
         first_step=_REPORTED if error else "",
-        certainty=f"{CERTAIN} that probes failed, counted over {of} probes",
+        certainty=f"{CERTAIN} that probes failed, counted over {counted(of, 'probe')}",
     )
 
 
@@ -230,5 +234,9 @@ def _none_failed(scope: str, state: VerdictState, tried: int, *, limit: float) -
         state=state,
         value=0.0 if tried else None,
         limit=limit,
-        because=f"None of the last {tried} probes failed." if tried else "No recent probe.",
+        because=f"None of the last {tried} probes failed."
+        if tried > 1
+        else "The latest probe did not fail."
+        if tried
+        else "No recent probe.",
     )

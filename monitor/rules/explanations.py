@@ -5,7 +5,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from monitor.domain import Identity, Outcome, Sample
+from monitor.domain import (
+    Identity,
+    Outcome,
+    Sample,
+    counted,
+)
 from monitor.error_text import error_text
 from monitor.identity.model_names.common_name import common_name
 from monitor.redaction import plain
@@ -49,7 +54,7 @@ def named(failed: Sequence[Sample]) -> str:
         for kind, count in kinds[:_NAMED]
     ]
     if more := sum(count for _, count in kinds[_NAMED:]):
-        reported.append(f"{more} others")
+        reported.append(f"{more} {'other' if more == 1 else 'others'}")
     return ", ".join(reported)
 
 
@@ -125,17 +130,25 @@ def answered_by(counts: Counts, *, expected: str | None) -> str | None:
     if of[Identity.EXPECTED] == whole:
         return None
     ours = common_name(expected) if expected else "the expected model"
-    reported = {
-        Identity.FALLBACK: f"came from {_fallbacks(counts)}, not from {ours}",
-        Identity.CHANGED: f"no longer match {ours}; model not identified",
-        Identity.DISPUTED: "have evidence for two models",
-        Identity.UNKNOWN: "name no model; model not identified",
+    stated = {  # the verb in the singular and in the plural, and the rest
+        Identity.FALLBACK: ("came", "came", f"from {_fallbacks(counts)}, not from {ours}"),
+        Identity.CHANGED: ("no longer matches", "no longer match", f"{ours}; model not identified"),
+        Identity.DISPUTED: ("has", "have", "evidence for two models"),
+        Identity.UNKNOWN: ("names", "name", "no model; model not identified"),
     }
     return ". ".join(
-        f"{of[identity]} of {whole} answers {text}"
-        for identity, text in reported.items()
+        f"{of[identity]} of {counted(whole, 'answer')} {stated[identity][of[identity] != 1]} "
+        f"{stated[identity][2]}"
+        for identity in stated
         if of[identity]
     )
+
+
+def matching(count: int, of: int) -> str:
+    """`14 of the last 15 answers match`; of a single one, `The latest answer does not match`."""
+    if of == 1:
+        return "The latest answer " + ("matches" if count else "does not match")
+    return f"{count} of the last {of} answers {'matches' if count == 1 else 'match'}"
 
 
 def _fallbacks(counts: Counts) -> str:

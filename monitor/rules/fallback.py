@@ -2,13 +2,13 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from itertools import islice, takewhile
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from monitor.domain import (
     Finding,
@@ -21,6 +21,7 @@ from monitor.domain import (
     VerdictState,
     certainty_text,
     cost_change_text,
+    counted,
     log_odds,
     share_text,
     usd_text,
@@ -33,6 +34,7 @@ from monitor.rules.statistics import ShareLimits, recovering, unjudged
 from monitor.rules.window import WITHIN_LIMIT, Window
 
 _ROWS = 60
+_INSTEAD_OF = "Instead of"
 _CONFIDENCE = re.compile(r" \(confidence [^()]*\)")  # already stated in the sentence
 
 
@@ -70,6 +72,8 @@ class FallbackRule(ShareLimits, Rule):
         if self.mode == "immediate" and (fresh or (stored_late and not window.silent(now))):
             n = 1 if open_ else unjudged(known, window, latest_incident, len(known))
             n = n if open_ else max(n, known.breach(n, fresh))
+            if latest_incident is not None and open_ and not known.hits(n):
+                return self._recovering(window, VerdictState.OK, n, latest_incident)
             return self._verdict(
                 window, VerdictState.BREACH if known.hits(n) else VerdictState.OK, n
             )
@@ -84,11 +88,11 @@ class FallbackRule(ShareLimits, Rule):
                 return self._recovering(window, VerdictState.HOLD, lately, latest_incident)
             own = self.own(known, latest_incident, since=since) if since else 0
             state = VerdictState.BREACH if fresh else VerdictState.NO_DATA
-            return self._verdict(window, state, own or lately, known_as=latest_incident.finding)
+            return self._verdict(window, state, own or lately, ongoing=latest_incident)
         n = self.proven(known, fresh)
         if n:
             n = max(n, known.breach(n, fresh))
-            return self._verdict(window, VerdictState.BREACH, n, opening=True)
+            return self._verdict(window, VerdictState.BREACH, n)
         return self._verdict(
             window, VerdictState.OK if fresh else VerdictState.NO_DATA, min(self.of, fresh)
         )
@@ -105,8 +109,7 @@ class FallbackRule(ShareLimits, Rule):
         state: VerdictState,
         n: int,
         *,
-        opening: bool = False,
-        known_as: Finding | None = None,
+        ongoing: Incident | None = None,
     ) -> Verdict:
         known, literal = window.known, self.mode == "immediate"
         hits = known.hits(n)
@@ -114,6 +117,11 @@ class FallbackRule(ShareLimits, Rule):
             return _none_fell(window.scope, state, n, limit=self.limit, literal=literal)
         fallen, unknown = known.hit_samples(n), _unidentified(window, n)
         answers = "identified answers" if unknown else "answers"
+        facts, finding = dict[str, str](), Finding()
+        if state is VerdictState.BREACH:
+            usually = _UsualAnswers.of(known, ongoing, a_day=window.a_day)
+            facts = _compared(fallen, usually, window)
+            finding = _finding(fallen, usually, window, of=n, unknown=unknown)
         by = common_name(fallen[0].model) if fallen[0].model else "another model"
         return Verdict(
             rule=self.name,
@@ -122,20 +130,13 @@ class FallbackRule(ShareLimits, Rule):
             value=hits / n,
             limit=self.limit,
             because=f"{hits} of the last {n} {answers} ({hits / n:.0%}) came from {by}; "
-            f"limit {self.limit:.0%}.",
+            f"limit {self.limit:.0%}."
+            if n > 1
+            else f"The latest {answers[:-1]} came from {by}; limit {self.limit:.0%}.",
             rows=tuple(sample.id for sample in fallen[:_ROWS]),
-            facts=_compared(fallen, _asked_for(known), a_day=window.a_day) if opening else {},
+            facts=facts,
             literal=literal,
-            finding=_finding(
-                fallen,
-                _asked_for(known),
-                of=n,
-                unknown=unknown,
-                a_day=window.a_day,
-                known_as=known_as or Finding(),
-            )
-            if state is VerdictState.BREACH
-            else Finding(),
+            finding=finding,
             since=fallen[-1].at if state is VerdictState.BREACH else None,
         )
 
@@ -149,6 +150,8 @@ def _none_fell(scope: str, state: VerdictState, n: int, *, limit: float, literal
         value=0.0 if n else None,
         limit=limit,
         because=f"None of the last {n} answers fell back; limit {limit:.0%}."
+        if n > 1
+        else f"The latest answer did not fall back; limit {limit:.0%}."
         if n
         else "No recent answer identifies its model.",
         literal=literal,
@@ -164,32 +167,43 @@ def _unidentified(window: Window, n: int) -> int:
     return sum(bool(one.outcome.good) and one.identity not in named for one in latest)
 
 
-def _asked_for(known: AnswerSeries) -> Sequence[Sample]:
-    """The latest answers of the expected model."""
-    expected = (s for s in reversed(known.samples) if s.identity is Identity.EXPECTED)
-    return list(islice(expected, _ROWS))
+@dataclass(frozen=True, slots=True)
+class _UsualAnswers:
+    """The expected model as it usually answers: the names it has, and the cost of an answer.
+
+    `known_as`: the earlier finding of an open incident. It has both if the window no longer holds
+    an answer of the expected model.
+    """
+
+    names: str  # the most frequent first; empty if it is not known
+    usd: Decimal | None
+    known_as: Finding
+
+    @classmethod
+    def of(cls, known: AnswerSeries, ongoing: Incident | None, *, a_day: int | None) -> Self:
+        expected = (s for s in reversed(known.samples) if s.identity is Identity.EXPECTED)
+        latest = list(islice(expected, _ROWS))
+        if latest or ongoing is None:
+            return cls(names(latest), _mean_usd(latest), ongoing.finding if ongoing else Finding())
+        usual_day = ongoing.finding.usual_usd_a_day
+        usd = usual_day / a_day if usual_day is not None and a_day else None
+        return cls(ongoing.facts.get(_INSTEAD_OF, ""), usd, ongoing.finding)
 
 
 def _finding(
-    fallen: Sequence[Sample],
-    asked_for: Sequence[Sample],
-    *,
-    of: int,
-    unknown: int,
-    a_day: int | None,
-    known_as: Finding,
+    fallen: Sequence[Sample], usually: _UsualAnswers, window: Window, *, of: int, unknown: int
 ) -> Finding:
-    """Which model answers instead of the expected one, how often, at what cost, and the confidence.
+    """Which model answers instead of the expected one, how often, at what cost, how certain.
 
-    `of`: identified answers, beside `unknown` others. `known_as`: the earlier finding of an open
-    incident. It names the expected model if the window no longer holds an answer by it.
+    `of`: identified answers, beside `unknown` others.
     """
-    hits, fallen = len(fallen), fallen[:_ROWS]
-    new, usual = _usual_model(fallen), _usual_model(asked_for)
+    hits, fallen, known_as = len(fallen), fallen[:_ROWS], usually.known_as
+    a_day = window.a_day
+    new, usual = _first(names(fallen)), _first(usually.names)
     models = tuple(model for model in (new, usual) if model)
     shown = dict(zip(models, named_apart(models), strict=True))
     instead = shown[usual] if usual else "the expected model"
-    now, before = _mean_usd(fallen), _mean_usd(asked_for)
+    now, before = _mean_usd(fallen), usually.usd
     share = Decimal(hits) / of
     day = usual_day = None
     if now is not None and a_day:
@@ -216,6 +230,7 @@ def _finding(
         certainty=why if sure is None else f"{certainty_text(log_odds(sure))}: {why}",
         usd_a_day=day,
         usual_usd_a_day=usual_day,
+        of_probes=window.of_probes,
     )
 
 
@@ -228,24 +243,23 @@ def _extent(hits: int, of: int, unknown: int) -> str:
     )
 
 
-def _compared(
-    fallen: Sequence[Sample], asked_for: Sequence[Sample], *, a_day: int | None
-) -> Mapping[str, str]:
+def _compared(fallen: Sequence[Sample], usually: _UsualAnswers, window: Window) -> dict[str, str]:
     """Which model answers instead, the evidence for it, and the cost now and before."""
     fallen = fallen[:_ROWS]
     notified = {
         "Answers": names(fallen),
-        "Instead of": names(asked_for),
+        _INSTEAD_OF: usually.names,
         "Evidence": _strongest(fallen).why,
     }
-    now, before = _mean_usd(fallen), _mean_usd(asked_for)
+    now, before = _mean_usd(fallen), usually.usd
     if now is not None:
         notified["Cost a query"] = usd_text(now) + (
             f", before {usd_text(before)}" if before else ""
         )
-        if a_day:
+        if a_day := window.a_day:
             earlier = f", before {usd_text(before * a_day)}" if before else ""
-            notified["Cost a day"] = f"{usd_text(now * a_day)}{earlier}, for {a_day:,} queries"
+            queries = counted(a_day, "probe" if window.of_probes else "query")
+            notified["Cost a day"] = f"{usd_text(now * a_day)}{earlier}, for {queries}"
     return {label: reported for label, reported in notified.items() if reported}
 
 
@@ -254,9 +268,8 @@ def _strongest(fallen: Sequence[Sample]) -> Sample:
     return max(fallen, key=lambda sample: sample.confidence or 0.0)
 
 
-def _usual_model(samples: Iterable[Sample]) -> str:
-    """The model that most of them name; empty if none does."""
-    return names(samples).partition(", ")[0]
+def _first(models: str) -> str:
+    return models.partition(", ")[0]
 
 
 def names(samples: Iterable[Sample]) -> str:

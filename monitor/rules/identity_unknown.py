@@ -9,10 +9,14 @@ from monitor.domain import (
     Finding,
     Identity,
     Incident,
+    Outcome,
+    Sample,
     Severity,
     Subject,
     Verdict,
     VerdictState,
+    counted,
+    instant,
 )
 from monitor.rules.limit_checks import at_least, between
 from monitor.rules.rule import Rule, Unit
@@ -64,21 +68,28 @@ class IdentityUnknownRule(Rule):
         year, week, _ = now.astimezone(UTC).isocalendar()
         notified = state is VerdictState.NOTICE
         untold = [s for s in window.samples if s.identity is Identity.UNKNOWN] if notified else []
+        known = (s.at for s in reversed(window.samples) if _identified(s)) if notified else iter(())
+        at = next(known, None)
+        latest = f"; the latest identified answer is of {instant(at, now=now)}" if at else ""
         return Verdict(
             rule=self.name,
             scope=window.scope,
             state=state,
             value=share,
             limit=self.limit,
-            because=f"The model could not be identified for {unknown} of {of} answers "
+            because=f"The model could not be identified for {unknown} of {counted(of, 'answer')} "
             "in the last 24 h.",
             rows=tuple(sample.id for sample in untold[: -_ROWS - 1 : -1]),
             finding=Finding(
                 what=f"the model is unknown for {100 * (share or 0):.0f} % of the answers",
-                extent=f"{unknown} of {of} answers in the last 24 h. If another model gave these "
-                "answers, the monitor would not notice",
-                certainty=f"{CERTAIN}, counted over {of} answers",
+                extent=f"{unknown} of {counted(of, 'answer')} in the last 24 h{latest}. If another "
+                "model gave these answers, the monitor would not notice",
+                certainty=f"{CERTAIN}, counted over {counted(of, 'answer')}",
             ),
             once=f"{year}-W{week:02}" if notified else None,
             since=untold[0].at if untold else None,
         )
+
+
+def _identified(sample: Sample) -> bool:
+    return sample.outcome is Outcome.ANSWERED and sample.identity is not Identity.UNKNOWN

@@ -75,13 +75,14 @@ def of_query(verdict: Verdict, query: str) -> Verdict:
     return replace(verdict, query=query, because=because, finding=finding)
 
 
-def unjudged_end(verdict: Verdict, reason: str) -> Verdict:
+def unjudged_end(verdict: Verdict, reason: str, incident: Incident) -> Verdict:
     """The end of an incident that cannot be judged any longer; it claims no recovery."""
     return replace(
         verdict,
         state=VerdictState.OK,
         because=f"{reason}; closed without a final check.",
         literal=True,
+        since=incident.until or incident.last_breach_at,
         finding=Finding(extent=f"{reason}; closed without a final check"),
     )
 

@@ -21,11 +21,13 @@ from monitor.domain import (
     amount_text,
     certainty_text,
     confidence_text,
+    counted,
     log_odds,
     share_text,
 )
 from monitor.identity.model_names.common_name import common_name
 from monitor.rules.answer_series import AnswerSeries
+from monitor.rules.explanations import matching
 from monitor.rules.fallback import names
 from monitor.rules.limit_checks import at_least
 from monitor.rules.rule import Rule, Unit
@@ -96,16 +98,13 @@ class ModelChangedRule(ShareLimits, Rule):
     def _open(self, window: Window, latest_incident: Incident, now: datetime) -> Verdict:
         """The verdict on an open incident."""
         if window.baseline_at is not None and window.baseline_at > latest_incident.turned_at:
-            return self._confirmed(window, window.baseline_at)
+            return self._confirmed(window, window.baseline_at, latest_incident.until)
         compared = window.compared
         fresh = 0 if window.silent(now) else self._fresh(compared, window, latest_incident)
         if not fresh:
             return self._calm(window, compared, 0, VerdictState.NO_DATA)
-        n = 0
-        if self.mode != "immediate":
-            n = self.over(compared, fresh, latest_incident)
-        elif not compared.is_hit(1):
-            n = 1
+        literal = self.mode == "immediate"
+        n = int(not compared.is_hit(1)) if literal else self.over(compared, fresh, latest_incident)
         if n:
             return self._recovering(window, n, VerdictState.OK, latest_incident)
         began_at = latest_incident.since or latest_incident.opened_at
@@ -210,7 +209,7 @@ class ModelChangedRule(ShareLimits, Rule):
         literal = self.mode == "immediate"
         return _calm(window.scope, state, n, answers.hits(n), limit=self.limit, literal=literal)
 
-    def _confirmed(self, window: Window, at: datetime) -> Verdict:
+    def _confirmed(self, window: Window, at: datetime, matched_at: datetime | None) -> Verdict:
         return Verdict(
             rule=self.name,
             scope=window.scope,
@@ -219,6 +218,7 @@ class ModelChangedRule(ShareLimits, Rule):
             limit=self.limit,
             because=f"A person confirmed the baseline at {at.astimezone(UTC):%H:%M} UTC.",
             literal=True,  # a confirmation by a person needs no evidence
+            since=matched_at or at,  # answers may have matched again before
             finding=Finding(extent="A person confirmed the baseline"),
         )
 
@@ -293,16 +293,15 @@ def _not_compared(
 def _extent(hits: int, n: int, aside: _Aside) -> str:
     """The share of the compared answers that differ, and how many were not compared."""
     share = share_text(hits, n, "compared answers" if aside.count else "answers")
-    return f"{share} {'differs' if n == 1 else 'differ'}{f'; {aside}' if aside.count else ''}."
+    return f"{share} {'differs' if hits == 1 else 'differ'}{f'; {aside}' if aside.count else ''}."
 
 
 def _seen(hits: Sequence[Sample], n: int, aside: _Aside) -> str:
     """How many answers to how many queries differ."""
-    queries = len({hit.query for hit in hits})
-    to = f"{queries} queries" if queries != 1 else "1 query"
-    answers, differ = ("answers", "differ") if n != 1 else ("answer", "differs")
-    compared = "compared " if aside.count else ""
-    share = f"{len(hits)} of {n} {compared}{answers} ({len(hits) / n:.0%}) to {to} {differ}"
+    to = counted(len({hit.query for hit in hits}), "query")
+    answers = counted(n, "compared answer" if aside.count else "answer")
+    differ = "differs" if len(hits) == 1 else "differ"
+    share = f"{len(hits)} of {answers} ({len(hits) / n:.0%}) to {to} {differ}"
     return f"{share}; {aside}" if aside.count else share
 
 
@@ -393,7 +392,7 @@ def _calm(
         state=state,
         value=hits / n if n else None,
         limit=limit,
-        because=f"{n - hits} of the last {n} answers match the expected model."
+        because=f"{matching(n - hits, n)} the expected model."
         if n
         else "No recent answer can be compared with the expected model.",
         literal=literal,

@@ -113,7 +113,7 @@ class NoDataRule(Rule):
                 was=f"{none} {{when}}",
                 restored="measured again",
                 began=f"{none} since {{since}}",
-                cause="the service is rate limiting: HTTP 429" if reason else "",
+                cause="rate limit of the service (HTTP 429)" if reason else "",
                 cause_owner=CauseOwner.US if reason else None,
                 first_step="Raise `every` or the service's rate limit." if reason else "",
                 certainty=f"{CERTAIN}: {none}",

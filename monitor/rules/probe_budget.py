@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import ClassVar
 
@@ -17,6 +17,7 @@ from monitor.domain import (
     Verdict,
     VerdictState,
     amount_text,
+    counted,
     lasting,
     usd_text,
 )
@@ -73,20 +74,16 @@ class ProbeBudgetRule(Rule):
         """Judge the probes of today."""
         day, probes = probing.day, probing.probes
         reached = day.high_usd >= self.limit_usd or probes >= self.limit_probes
-        if (
-            latest_incident is not None
-            and latest_incident.open
-            and latest_incident.once != f"{day.day}"
-        ):
+        open_ = latest_incident is not None and latest_incident.open
+        since, recovered = None, ""
+        if latest_incident is not None and open_ and latest_incident.once != f"{day.day}":
             state = VerdictState.OK  # the day of the incident is over
+            since = latest_incident.until or _day_after(latest_incident.breach_since)
         elif reached:
-            state = VerdictState.BREACH
-        else:
-            state = (
-                VerdictState.HOLD
-                if latest_incident is not None and latest_incident.open
-                else VerdictState.OK
-            )
+            state, since = VerdictState.BREACH, now  # the last probe before probing stopped
+        else:  # a higher budget, or a correction of the sum: probing continues on the same day
+            state = VerdictState.HOLD if open_ else VerdictState.OK
+            recovered = "Probing continues" if open_ else ""
         stopped = reached and state is VerdictState.BREACH
         pause = f" Probing pauses until {day.ends_at.astimezone(UTC):%H:%M} UTC." if stopped else ""
         spent = amount_text(day.total_usd, day.high_usd, beside=self.limit_usd)
@@ -95,18 +92,18 @@ class ProbeBudgetRule(Rule):
             used = (
                 f"daily budget of {usd_text(self.limit_usd, exact=True)} is used up"
                 if day.high_usd >= self.limit_usd
-                else f"daily limit of {self.limit_probes:,} probes is reached"
+                else f"daily limit of {counted(self.limit_probes, 'probe')} is reached"
             )
             finding = Finding(
                 what=f"probing stopped: the {used}",
                 was=f"probing was stopped {{when}}, because the {used.replace(' is ', ' was ')}",
                 restored="probing continues",
                 began="stopped at {since} ",
-                extent=f"after {probes:,} probes for {spent}. Nothing is monitored until "
+                extent=f"after {counted(probes, 'probe')} for {spent}. Nothing is monitored until "
                 f"{day.ends_at.astimezone(UTC):%H:%M} UTC ({lasting(day.ends_at - now)})",
                 certainty=f"{CERTAIN}, sum of all recorded costs"
                 if day.high_usd >= self.limit_usd
-                else f"{CERTAIN}, counted over {probes:,} probes",
+                else f"{CERTAIN}, counted over {counted(probes, 'probe')}",
             )
         return Verdict(
             rule=self.name,
@@ -114,9 +111,21 @@ class ProbeBudgetRule(Rule):
             state=state,
             value=day.high_usd,
             limit=self.limit_usd,
-            because=f"{probes} probes of {day.day} cost {spent}; "
-            f"budget {usd_text(self.limit_usd, exact=True)}, {self.limit_probes} probes.{pause}",
+            because=f"{probes} {_probes(probes)} of {day.day} cost {spent}; "
+            f"budget {usd_text(self.limit_usd, exact=True)}, "
+            f"{self.limit_probes} {_probes(self.limit_probes)}.{pause}",
             finding=finding,
             once=f"{day.day}" if stopped else None,
-            since=now if stopped else None,  # the last probe before probing stopped
+            since=since,
+            recovered=recovered,
         )
+
+
+def _day_after(at: datetime) -> datetime:
+    """The midnight after an instant: probing continues then."""
+    at = at.astimezone(UTC) + timedelta(days=1)
+    return at.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _probes(number: int) -> str:
+    return "probe" if number == 1 else "probes"

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from math import inf, isnan
+from itertools import islice, takewhile
 from statistics import median
 from typing import ClassVar
 
@@ -20,6 +20,7 @@ from monitor.domain import (
 )
 from monitor.rules.answer_series import breach_length
 from monitor.rules.limit_checks import at_least, between, positive, removed, unjudged_end
+from monitor.rules.loss_limits import LossLimits
 from monitor.rules.packed_samples import instant, microseconds
 from monitor.rules.query_history import QueryHistory
 from monitor.rules.rule import Rule, Unit
@@ -38,28 +39,22 @@ from monitor.rules.source_losses import (
     weighed,
     without_repetition,
 )
-from monitor.rules.statistics import NORMAL_MAD, rarity
+from monitor.rules.statistics import rarity
 from monitor.rules.window import Window
 
 _ROWS = 60
-_NAMED = 10  # queries in the facts of an incident
 _STRETCHES = (2, 3, 4, 6, 8, 12, 16, 24, 36, 48)  # answers of each query that may prove a breach
 _TOGETHER = 4.5  # less evidence if all queries lose their sources: one fault explains it
 _LEARNT_US = 6 * 3_600_000_000  # history from which a query alone is judged as quickly
 # With less: the fewest rounds, all without sources, also as a share of the rounds before.
 _YOUNG_ROUNDS, _YOUNG_SHARE = 6, 0.5
 _USUAL_ROUNDS = 3  # the fewest rounds of a breach other than by vanished sources
-_SPREADS = 4.0  # standard deviations by which a score must be lower
-_LATELY = 36  # answers from which a score must fall at once
-_LOWEST = 0.2  # share of the earlier dates that may be exceptions, which the evidence counts
 _REPEATED = 1 / 8  # worth of an answer whose figures repeat those of the one before
-_EVERY = 12  # answers until the usual figures for the first look are computed again
-_DAY_S = 86_400
 _USUAL = "The queries bring their usual sources."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetrievalRule(Rule):
+class RetrievalRule(LossLimits, Rule):
     """Breach when a canned query that usually brings sources brings none, fewer, worse or older.
 
     Each query is compared with its own answers of the last day, and the evidence of all queries is
@@ -92,22 +87,17 @@ class RetrievalRule(Rule):
 
     severity: Severity = Severity.WARN
     rounds: int = 2
-    answers: int = 12
     evidence: float = 13.5
     evidence_usual: float = 17.0
     evidence_other: float = 24.0
-    share: float = 0.67
-    worse: float = 0.15
-    older_days: float = 1.0
     good: int = 3
     confirmations: int = 3
 
     def __post_init__(self) -> None:
         at_least(self, 2, "rounds", "good")
-        at_least(self, 4, "answers")
         between(self, 0, 4, "confirmations")
-        between(self, 0.05, 0.95, "share", "worse")
-        positive(self, "evidence", "evidence_usual", "evidence_other", "older_days")
+        positive(self, "evidence", "evidence_usual", "evidence_other")
+        LossLimits.__post_init__(self)
 
     def judge(self, window: Window, latest_incident: Incident | None, now: datetime) -> Verdict:
         """Judge the last day of one target."""
@@ -117,7 +107,7 @@ class RetrievalRule(Rule):
         if not histories or window.silent(now):
             return self._verdict(window.scope, VerdictState.NO_DATA, "No answer lists sources.")
         losses: list[ProvenLoss] = []
-        if any(self._suspicious(history) for history in histories.values()):
+        if any(self.suspicious(history) for history in histories.values()):
             histories = window.asked_sources
             past = None
             if latest_incident is not None and (over_at := latest_incident.resolved_at) is not None:
@@ -131,7 +121,8 @@ class RetrievalRule(Rule):
         """Judge an open incident: each query must bring again what it brought before."""
         histories = window.asked_sources
         begun = microseconds(latest_incident.breach_since)
-        bad, passing, newly, gone, recovered = dict[str, str](), [], [], list[str](), False
+        bad, passing, newly, gone = dict[str, str](), list[int](), list[ProvenLoss](), list[str]()
+        lasting, recovered = dict[SourceLoss, list[LossProof]](), list[int]()
         for label, text in latest_incident.facts.items():
             query = label.removeprefix("Query ")
             kind = next((kind for kind in SourceLoss if text.startswith(kind.words)), None)
@@ -144,35 +135,44 @@ class RetrievalRule(Rule):
             if history is None or not (after := history.known(0, since=begun - 1)):
                 bad[label] = text
                 continue
-            hits = self._bad_answers(kind, history, begun, after)
-            if hits is None:
+            found = self.bad_answers(kind, history, begun, after)
+            if found is None:
                 continue  # its earlier answers are older than a day: what it brings is the usual
+            hits, figures = found
             good = breach_length((not hit for hit in reversed(hits)), 1) if not hits[-1] else 0
             if good >= self.good:
-                recovered = True
+                recovered.append(history.at(after[-good]))
                 continue
-            bad[label] = text
+            bad[label] = f"{kind.words}: {figures}" if figures else text
             if good:
                 passing.append(history.at(after[-good]))
+                continue
+            figures = bad[label].removeprefix(f"{kind.words}: ")
+            until = history.at(after[-1])
+            proof = LossProof(query, sum(hits), len(hits), 0.0, begun, until, {}, figures)
+            lasting.setdefault(kind, []).append(proof)
         turned = microseconds(window.since(latest_incident))
-        if any(self._suspicious(history) for history in histories.values()):
+        if any(self.suspicious(history) for history in histories.values()):
             past = (begun, microseconds(now))
             newly = [
                 loss._replace(proofs=proofs)
                 for loss in self._losses(histories, turned, past)
                 if (proofs := [p for p in loss.proofs if f"Query {p.query}" not in bad])
             ]
-        if newly:
-            return self._breach(window, newly, bad)
-        if not bad:
-            ordinary = self._verdict(window.scope, VerdictState.OK, _USUAL)
-            return unjudged_end(ordinary, removed(gone)) if gone and not recovered else ordinary
-        if window.silent(now):
+        if not bad and not newly:
+            return self._over(latest_incident, recovered, gone)
+        if window.silent(now) and not newly:
             return self._verdict(window.scope, VerdictState.NO_DATA, "No recent answer.")
-        if len(passing) == len(bad):
-            because = "The queries bring their usual sources again."
+        if len(passing) == len(bad) and not newly:
+            because, since = "The queries bring their usual sources again.", max(passing)
             holding = self._verdict(window.scope, VerdictState.HOLD, because)
-            return replace(holding, recovered="Usual sources again", since=instant(max(passing)))
+            return replace(holding, recovered="Usual sources again", since=instant(since))
+        for loss in newly:
+            lasting.setdefault(loss.kind, []).extend(loss.proofs)
+        if lasting:
+            losses = [ProvenLoss(kind, lasting[kind]) for kind in SourceLoss if kind in lasting]
+            verdict = self._breach(window, losses, bad)
+            return verdict if newly else _goes_on(verdict, latest_incident)
         return replace(
             self._verdict(window.scope, VerdictState.BREACH, latest_incident.because),
             value=latest_incident.value,
@@ -181,22 +181,21 @@ class RetrievalRule(Rule):
             finding=latest_incident.finding,
         )
 
-    def _suspicious(self, history: QueryHistory) -> bool:
-        """Whether the latest answer looks worse than usual: a first look, which is cheap."""
-
-        def usual() -> tuple[float, float, float]:
-            earlier = len(history) - min(_STRETCHES[-1], len(history) // 2)
-            scores = [x for x in history.column(1)[:earlier] if not isnan(x)]
-            dates = [x for x in history.column(2)[:earlier] if not isnan(x)]
-            return (
-                self.share * median(history.column(0)[:earlier]),
-                self._score_limit(scores) if scores else -inf,
-                self._date_limit(dates) if dates else -inf,
-            )
-
-        counts, scores, dates = history.reference(usual, every=_EVERY)
-        count, score, date = (history.latest(index, 1)[-1] for index in range(3))
-        return bool(count <= counts or score <= scores or date <= dates)
+    def _over(self, incident: Incident, recovered: Sequence[int], gone: Sequence[str]) -> Verdict:
+        """The end: queries recovered, or are not sent, or have brought the same for a day."""
+        ordinary = self._verdict(incident.scope, VerdictState.OK, _USUAL)
+        if recovered:
+            return replace(ordinary, since=instant(max(recovered)))
+        if gone:
+            return unjudged_end(ordinary, removed(gone), incident)
+        return replace(
+            ordinary,
+            because="The queries have brought the same for a day: it is their usual now.",
+            finding=Finding(
+                extent="What the queries have brought for a day is their usual now",
+                restored="sources are compared with those of the last day",
+            ),
+        )
 
     def _losses(
         self, histories: Mapping[str, QueryHistory], since: int, past: tuple[int, int] | None
@@ -211,7 +210,7 @@ class RetrievalRule(Rule):
                 for query, history in histories.items()
                 if (known := judged_answers(kind, history))
             ]
-            suspects = [one for one in series if self._low(kind, one.history, one.known[-1])]
+            suspects = [one for one in series if self.low(kind, one.history, one.known[-1])]
             for n in _STRETCHES:
                 proofs = [
                     proof for one in suspects if (proof := self._proof(kind, one, n, since, cached))
@@ -253,19 +252,6 @@ class RetrievalRule(Rule):
         unconfirmed = alone and proofs[0].hits == len(proofs[0].rounds)
         return max(least, self.rounds + unconfirmed), needed - _TOGETHER * together, judged
 
-    def _low(self, kind: SourceLoss, history: QueryHistory, latest: int) -> bool:
-        """Whether an answer can be worse than usual at all: a bound that is cheap."""
-        values = history.column(kind.column)
-        value = values[latest]
-        match kind:
-            case SourceLoss.NONE:
-                return value == 0
-            case SourceLoss.FEWER:
-                return value <= self.share * max(values)
-        best = max(one for one in values if not isnan(one))
-        less = self.older_days * _DAY_S if kind is SourceLoss.OLDER else self.worse * abs(best)
-        return value <= best - less
-
     def _proof(
         self, kind: SourceLoss, judged: JudgedQuery, n: int, since: int, cached: bool
     ) -> LossProof | None:
@@ -282,7 +268,7 @@ class RetrievalRule(Rule):
         earlier = [nth for nth in usual if nth < first]
         if len(earlier) < self.answers:
             return None
-        limit = self._limit(kind, history, earlier)
+        limit = self.limit(kind, history, earlier)
         if limit is None:
             return None
         hits = [values[nth] <= limit for nth in latest]
@@ -312,43 +298,6 @@ class RetrievalRule(Rule):
             compared(kind, history.of(kind.column, bad), history.of(kind.column, earlier)),
         )
 
-    def _limit(
-        self, kind: SourceLoss, history: QueryHistory, earlier: Sequence[int]
-    ) -> float | None:
-        """The value up to which an answer is worse than the earlier ones; None: not judged."""
-        match kind:
-            case SourceLoss.NONE:
-                return 0.0 if median(history.of(0, earlier)) > 0 else None
-            case SourceLoss.FEWER:
-                limit = self.share * median(history.of(0, earlier))
-                return limit if limit >= 1 else None
-            case SourceLoss.WORSE:
-                scores = history.of(1, earlier)  # of the day, and lately: they may drift
-                return min(self._score_limit(scores), self._score_limit(scores[-_LATELY:]))
-            case SourceLoss.OLDER:
-                return self._date_limit(history.of(2, earlier))
-
-    def _date_limit(self, dates: Sequence[float]) -> float:
-        return sorted(dates)[int(_LOWEST * len(dates))] - self.older_days * _DAY_S
-
-    def _score_limit(self, scores: Sequence[float]) -> float:
-        middle = median(scores)
-        spread = NORMAL_MAD * median([abs(score - middle) for score in scores])
-        return middle - max(self.worse * abs(middle), _SPREADS * spread, 1e-9)
-
-    def _bad_answers(
-        self, kind: SourceLoss, history: QueryHistory, begun: int, after: Sequence[int]
-    ) -> list[bool] | None:
-        """Which answers since the breach are as bad; None if nothing is known from before it."""
-        earlier = history.known(kind.column, until=begun)
-        limit = 0.0 if kind is SourceLoss.NONE else None
-        if kind is not SourceLoss.NONE and len(earlier) >= min(self.answers, 4):
-            limit = self._limit(kind, history, earlier)
-        if limit is None:
-            return None
-        values = history.column(kind.column)
-        return [not values[nth] > limit for nth in after]
-
     def _breach(
         self, window: Window, losses: Sequence[ProvenLoss], known: Mapping[str, str]
     ) -> Verdict:
@@ -363,11 +312,11 @@ class RetrievalRule(Rule):
         facts = dict(known)
         for loss in losses:
             for proof in loss.proofs:
-                if len(facts) < _NAMED:
-                    facts.setdefault(f"Query {proof.query}", f"{loss.kind.words}: {proof.text}")
-        shown = [s.id for s in window.samples if s.at >= begun and s.query in queries]
+                facts.setdefault(f"Query {proof.query}", f"{loss.kind.words}: {proof.text}")
+        shown = takewhile(lambda s: s.at >= begun, reversed(window.samples))
+        rows = islice((s.id for s in shown if s.query in queries), _ROWS)
         also = ", ".join(loss.kind.words for loss in losses[1:])
-        log_odds = sum(proof.log_odds for proof in worst.proofs)
+        log_odds = max(sum(proof.log_odds for proof in loss.proofs) for loss in losses)
         return replace(
             self._verdict(
                 window.scope,
@@ -376,7 +325,7 @@ class RetrievalRule(Rule):
                 f"have {worst.kind.words} ({example}).",
             ),
             value=float(hits),
-            rows=tuple(shown[: -_ROWS - 1 : -1]),
+            rows=tuple(rows),
             facts=facts,
             since=begun,
             finding=Finding(
@@ -398,3 +347,10 @@ class RetrievalRule(Rule):
             limit=float(self.rounds),
             because=because,
         )
+
+
+def _goes_on(verdict: Verdict, latest_incident: Incident) -> Verdict:
+    """A breach that goes on: present figures; what it was, and the proof, are of the opening."""
+    was, certainty = latest_incident.finding.was, latest_incident.finding.certainty
+    finding = replace(verdict.finding, was=was or verdict.finding.was, certainty=certainty)
+    return replace(verdict, rows=latest_incident.rows, finding=finding)

@@ -3,7 +3,7 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from math import sqrt
 from operator import itemgetter
@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from monitor.domain import (
     ALL,
     CERTAIN,
+    OF_PROBES,
     UNCERTAIN,
     Finding,
     Incident,
@@ -139,7 +140,12 @@ class SpendRule(Rule):
         elif final:
             ended += f", at {usd_text(final, beside=self.limit_usd)}"
         finding = Finding(extent=ended, restored="spend is within the daily limit again")
-        return self._verdict(VerdictState.OK, final, f"{ended}.", finding=finding)
+        over_at = latest_incident.until or (self._end_of(notified) if notified else None)
+        return self._verdict(VerdictState.OK, final, f"{ended}.", since=over_at, finding=finding)
+
+    def _end_of(self, day: str) -> datetime:
+        next_day = date.fromisoformat(day) + timedelta(days=1)
+        return datetime.combine(next_day, time(), ZoneInfo(self.timezone)).astimezone(UTC)
 
     def _upper_end(self, days: Sequence[Spend], latest_incident: Incident | None) -> Verdict:
         """The notice that a day passed the limit if the most expensive models answered."""
@@ -155,7 +161,7 @@ class SpendRule(Rule):
             "limit if the most expensive declared model gave them."
         )
         finding = Finding(
-            what=f"spend of {day.day} may exceed {self._limit}",
+            what=f"{_named(day)} may exceed {self._limit}",
             extent=f"It is {self._sum(day)}, as the model of some answers is unknown",
             certainty=f"{UNCERTAIN}: only if the most expensive declared model gave them",
         )
@@ -198,8 +204,8 @@ class SpendRule(Rule):
         times = day.total_usd / self.limit_usd
         exact = not day.at_least and not day.margin_usd
         return Finding(
-            what=f"spend of {day.day} is {self._sum(day)}, limit {self._limit}",
-            was=f"spend of {day.day} was over the limit of {self._limit} {{when}}",
+            what=f"{_named(day)} is {self._sum(day)}, limit {self._limit}",
+            was=f"{_named(day)} was over the limit of {self._limit} {{when}}",
             began="over the limit since {since}, ",
             extent=", ".join(
                 filter(
@@ -214,14 +220,13 @@ class SpendRule(Rule):
         )
 
     def _certainty(self, day: Spend, *, exact: bool) -> str:
-        within = day.bill_within_usd
+        costs, within = "all recorded costs", day.bill_within_usd
+        if day.of_probes:
+            costs += " (`daily_queries` is 0: the service's own traffic is not counted)"
         if within is not None and day.total_usd - within <= self.limit_usd:
-            return (
-                f"{CERTAIN} for the sum of all recorded costs; the provider's bill may be within "
-                "the limit"
-            )
+            return f"{CERTAIN} for the sum of {costs}; the provider's bill may be within the limit"
         if exact:
-            return f"{CERTAIN}, sum of all recorded costs"
+            return f"{CERTAIN}, sum of {costs}"
         return f"{CERTAIN} that it is over the limit; the sum may be higher"
 
     def _crossed_at(self, day: Spend) -> datetime:
@@ -256,13 +261,13 @@ class SpendRule(Rule):
             return None
         crossing = (now + SLICE * (missing / rate)).astimezone(ZoneInfo(self.timezone))
         because = (
-            f"At this rate the spend of {today.day} crosses {self._limit} at "
+            f"At this rate the {_named(today)} crosses {self._limit} at "
             f"{crossing:%H:%M} {self.timezone}; it is {self._sum(today)} now."
         )
         once = f"{today.day} at this rate"
         finding = Finding(
-            what=f"today's spend will pass the daily limit of {self._limit} at about "
-            f"{crossing:%H:%M} {self.timezone}",
+            what=f"today's spend{_whose(today)} will pass the daily limit of {self._limit} at "
+            f"about {crossing:%H:%M} {self.timezone}",
             extent=f"{self._sum(today)} so far today; {lasting(crossing - now)} left",
             certainty=f"{certainty_text(_AT_RATE)}, if spend continues as in the last "
             f"{self.rate_hours:g} h",
@@ -272,7 +277,7 @@ class SpendRule(Rule):
         )
 
     def _so_far(self, day: Spend) -> str:
-        so_far = f"Spend of {day.day} ({self.timezone}) is {self._sum(day)}"
+        so_far = f"Spend of {day.day} ({self.timezone}){_whose(day)} is {self._sum(day)}"
         return f"{so_far}; limit {self._limit}."
 
     def _sum(self, day: Spend) -> str:
@@ -307,6 +312,14 @@ class SpendRule(Rule):
             finding=finding or Finding(),
             severity=Severity.INFO if state is VerdictState.NOTICE else None,
         )
+
+
+def _named(day: Spend) -> str:
+    return f"spend of {day.day}{_whose(day)}"
+
+
+def _whose(day: Spend) -> str:
+    return f" {OF_PROBES}" if day.of_probes else ""
 
 
 def _day_told(latest_incident: Incident | None) -> str | None:

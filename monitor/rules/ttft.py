@@ -21,20 +21,22 @@ from monitor.domain import (
     VerdictState,
     certainty_text,
     confidence_text,
+    counted,
     latency_text,
 )
 from monitor.rules.answer_series import breach_length
 from monitor.rules.limit_checks import at_least, between, positive, unseen
 from monitor.rules.rule import Rule, Unit
+from monitor.rules.slow_queries import by_query, suspect
 from monitor.rules.statistics import distance_evidence, scatter
 from monitor.rules.window import WITHIN_LIMIT, Window
 from monitor.rules.window_rounds import RoundMean, RoundSamples
 
 _STRETCHES = (3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 96)
-_SHOWN = 3  # rounds or queries named in a sentence
-_QUERIES = 10  # named in a fact
+_SHOWN = 3  # rounds named in a sentence
 _OUTRIGHT = log(1e7)  # this many rounds on one side by chance: less than one in so many
 _ROWS = 60
+_PROOF = ("Evidence", "Scatter")  # facts of the opening that later rounds do not change
 
 _Heard = tuple[RoundSamples, RoundMean]
 
@@ -119,7 +121,8 @@ class TtftRule(Rule):
         if not disturbed or len({sample.round for sample in silent}) < self.rounds:
             return None
         of = sum(sample.degraded or sample.ttft_ms is not None for sample in silent)
-        verdict = self._unknown(window, f"{len(disturbed)} of {of} measurements could not be used.")
+        count = f"{len(disturbed)} of {counted(of, 'measurement')}"
+        verdict = self._unknown(window, f"{count} could not be used.")
         if latest_incident is None or not latest_incident.open:
             return verdict
         since = latest_incident.recovering_since or min(sample.at for sample in disturbed)
@@ -187,8 +190,16 @@ class TtftRule(Rule):
                 own = own[:slow]
                 begun = self._slow_since(own) or begun
                 break
-        verdict = self._verdict(window, VerdictState.BREACH, own[: max(_SHOWN, self.rounds)])
-        return replace(verdict, since=begun)
+        shown = own[: max(_SHOWN, self.rounds)]
+        verdict = self._verdict(window, VerdictState.BREACH, shown)
+        samples = [sample for round_, _ in shown for sample in round_.samples]
+        cause, facts = suspect(samples, self.limit_ms), latest_incident.facts
+        return replace(
+            verdict,
+            facts={label: facts[label] for label in _PROOF if label in facts} | by_query(samples),
+            finding=replace(verdict.finding, cause=cause.cause, first_step=cause.first_step),
+            since=begun,
+        )
 
     def _breach(
         self, window: Window, latest_incident: Incident | None, proven: int
@@ -254,7 +265,9 @@ class TtftRule(Rule):
                 window,
                 VerdictState.BREACH,
                 self._breach(window, latest_incident, self.rounds),
-                certainty=f"{CERTAIN}, as {self.rounds} rounds in a row are over the limit",
+                certainty=f"{CERTAIN}, as {self.rounds} rounds in a row are over the limit"
+                if self.rounds > 1
+                else f"{CERTAIN}, as the latest round is over the limit",
             )
         if latest_incident is not None and latest_incident.open:
             state = VerdictState.HOLD if any(over) or not enough else VerdictState.OK
@@ -291,7 +304,11 @@ class TtftRule(Rule):
             rows=(judged.id,),
             literal=True,
             finding=finding if over else Finding(),
-            since=self._late_since(window, latest_incident, judged) if over else None,
+            since=self._late_since(window, latest_incident, judged)
+            if over
+            else self._in_time_since(window)
+            if latest_incident is not None and latest_incident.open
+            else None,
         )
 
     def _late_since(
@@ -305,6 +322,11 @@ class TtftRule(Rule):
             if floor < sample.at < judged.at and sample.query == judged.query and _timed(sample)
         )
         return min((sample.at for sample in takewhile(self._late, earlier)), default=judged.at)
+
+    def _in_time_since(self, window: Window) -> datetime | None:
+        """Start of the latest answers in a row that are within the limit."""
+        timed = filter(_timed, reversed(window.samples))
+        return min((s.at for s in takewhile(lambda s: not self._late(s), timed)), default=None)
 
     def _late(self, sample: Sample) -> bool:
         return sample.ttft_ms is None or sample.ttft_ms > self.limit_ms
@@ -330,7 +352,7 @@ class TtftRule(Rule):
         finding = Finding()
         if state is VerdictState.BREACH:
             finding = replace(
-                self._suspect(samples) if facts else Finding(),
+                suspect(samples, self.limit_ms) if facts else Finding(),
                 what=self._slow_text(value),
                 was=self._was(value),
                 restored="fast enough again",
@@ -347,7 +369,7 @@ class TtftRule(Rule):
             limit=self.limit_ms,
             because=because,
             rows=tuple(sample.id for sample in samples[:_ROWS]),
-            facts={**facts, **_by_query(samples)} if facts else {},
+            facts={**facts, **by_query(samples)} if facts else {},
             finding=finding,
             since=self._slow_since(received) if state is VerdictState.BREACH else None,
         )
@@ -388,25 +410,6 @@ class TtftRule(Rule):
         took = "no first token in time" if value is None else "{peak} to first token"
         return f"slow {{when}}: {took}, limit {latency_text(self.limit_ms)}"
 
-    def _suspect(self, samples: Sequence[Sample]) -> Finding:
-        """Where to look: at the retrieval of single queries, or at what all queries share."""
-        taken = _medians(samples)
-        slow = sorted(query for query, ms in taken.items() if ms > self.limit_ms)
-        if len(taken) < 2 or not slow:
-            return Finding()
-        if len(slow) == len(taken):
-            return Finding(
-                cause=f"the model or its host, as all {len(taken)} queries are slow",
-                first_step="Check the status of the model's provider and the load of the server "
-                "that runs the model.",
-            )
-        named = ", ".join(slow[:_SHOWN]) + (" and others" if len(slow) > _SHOWN else "")
-        are, query = ("queries are", "queries") if len(slow) > 1 else ("query is", "query")
-        return Finding(
-            cause=f"retrieval, as only {len(slow)} of {len(taken)} {are} slow: {named}",
-            first_step=f"Check the retrieval of {query} {named}.",
-        )
-
     def _slow_since(self, received: Sequence[_Heard]) -> datetime | None:
         """Start of the first slow round among those that prove the breach, given newest first."""
         slow = [round_ for round_, mean in filter(self._slow, received)]
@@ -425,20 +428,3 @@ class TtftRule(Rule):
 
 def _timed(sample: Sample) -> bool:
     return sample.ttft_ms is not None or sample.outcome is Outcome.TIMEOUT_FIRST_TOKEN
-
-
-def _medians(samples: Iterable[Sample]) -> dict[str, float]:
-    """The median TTFT of each query that has one, ms."""
-    taken: dict[str, list[float]] = {}
-    for sample in samples:
-        if sample.ttft_ms is not None:
-            taken.setdefault(sample.query, []).append(sample.ttft_ms)
-    return {query: median(ms) for query, ms in taken.items()}
-
-
-def _by_query(samples: Iterable[Sample]) -> Mapping[str, str]:
-    """Whether one query is slow or all are, and how many gave no first token."""
-    slowest = sorted(((ms, query) for query, ms in _medians(samples).items()), reverse=True)
-    late = sum(sample.outcome is Outcome.TIMEOUT_FIRST_TOKEN for sample in samples)
-    notified = {"By query": ", ".join(f"{query} {ms:.0f} ms" for ms, query in slowest[:_QUERIES])}
-    return notified | ({"No first token": f"{late} probes"} if late else {})

@@ -3,9 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import dropwhile, takewhile
 from typing import ClassVar
 
-from monitor.domain import CERTAIN, Finding, Incident, Severity, Subject, Verdict, VerdictState
+from monitor.domain import (
+    CERTAIN,
+    Finding,
+    Incident,
+    Severity,
+    Subject,
+    Verdict,
+    VerdictState,
+    counted,
+)
 from monitor.rules.limit_checks import at_least, between, positive
 from monitor.rules.packed_samples import microseconds
 from monitor.rules.rule import Rule, Unit
@@ -65,19 +75,20 @@ class TtftUnknownRule(Rule):
             state = VerdictState.BREACH
         else:
             state = VerdictState.HOLD if open_ and 2 * share > self.limit else VerdictState.OK
-        counted = f"{len(disturbed)} of {len(measured)} measurements {self._span(window, measured)}"
+        whole = counted(len(measured), "measurement")
+        share_of = f"{len(disturbed)} of {whole} {self._span(window, measured)}"
         verdict = Verdict(
             rule=self.name,
             scope=window.scope,
             state=state,
             value=share,
             limit=self.limit,
-            because=f"{counted} could not be used.",
+            because=f"{share_of} could not be used.",
             rows=tuple(log.sample(number).id for number in disturbed[:_ROWS]),
         )
         if state is VerdictState.BREACH:
             because = (
-                f"TTFT cannot be judged: {counted} could not be used. They were "
+                f"TTFT cannot be judged: {share_of} could not be used. They were "
                 "disturbed on the monitor's side (an overloaded machine) or arrived in one piece "
                 "(a proxy that buffers)."
             )
@@ -85,12 +96,18 @@ class TtftUnknownRule(Rule):
                 what="the time to first token cannot be judged",
                 was="the time to first token could not be judged {when}",
                 restored="the time to first token can be judged again",
-                extent=f"{counted} could not be used. A slow service would not be noticed now",
-                certainty=f"{CERTAIN}, counted over {len(measured)} measurements",
+                began="disturbed since {since}: ",
+                extent=f"{share_of} could not be used. A slow service would not be noticed now",
+                certainty=f"{CERTAIN}, counted over {whole}",
             )
             return replace(verdict, because=because, since=log.at(disturbed[-1]), finding=finding)
         if state is VerdictState.OK and open_:
-            return replace(verdict, recovered="TTFT can be judged again")
+            exact = takewhile(
+                lambda number: not log.kind(number).degraded,
+                dropwhile(lambda number: log.kind(number).degraded, measured),
+            )
+            since = min(map(log.at, exact), default=None)
+            return replace(verdict, recovered="TTFT can be judged again", since=since)
         return verdict
 
     def _latest(self, window: Window) -> list[int]:

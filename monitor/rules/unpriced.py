@@ -15,13 +15,16 @@ from monitor.domain import (
     Subject,
     Verdict,
     VerdictState,
+    counted,
 )
 from monitor.rules.limit_checks import at_least, between
 from monitor.rules.rule import Rule, Unit
-from monitor.rules.window import Window
+from monitor.rules.window import SPAN, Window
 
 _ROWS = 20
 _FIRST = timedelta(minutes=3)  # of a target: `monitor check` says so before anybody is notified
+
+_KNOWN_START = SPAN - timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +63,12 @@ class UnpricedRule(Rule):
         """Judge the last day of one target."""
         of, missing = window.answered, window.unpriced
         day = now.astimezone(UTC).date()
-        today = [
+        lately = [
             sample
             for sample in (window.samples if missing >= self.answers else ())
-            if _unpriced(sample) and sample.at.astimezone(UTC).date() == day
+            if _unpriced(sample)
         ]
+        today = [sample for sample in lately if sample.at.astimezone(UTC).date() == day]
         counts, newest = Counter[str](), None
         for sample in today:
             model = sample.model or ""
@@ -74,7 +78,11 @@ class UnpricedRule(Rule):
         begun = bool(window.samples) and now - window.samples[0].at >= _FIRST
         notified = newest is not None and missing > self.limit * of and begun
         models = ", ".join(sorted(counts)[:3])
-        ranged = f" {window.ranged} answers of unknown model are priced as a range."
+        answers, have = counted(of, "answer"), "has" if missing == 1 else "have"
+        ranged = counted(window.ranged, "answer")
+        ranged = (
+            f" {ranged} of unknown model {'is' if window.ranged == 1 else 'are'} priced as a range."
+        )
         return Verdict(
             rule=self.name,
             scope=window.scope,
@@ -85,23 +93,25 @@ class UnpricedRule(Rule):
             else VerdictState.NO_DATA,
             value=missing / of if of else None,
             limit=self.limit,
-            because=f"{missing} of {of} answers of the last 24 h have no price"
+            because=f"{missing} of {answers} of the last 24 h {have} no price"
             + (f": {named}." if named else ".")
             + ranged * bool(window.ranged),
             rows=tuple(sample.id for sample in today[: -_ROWS - 1 : -1]),
-            facts={model: f"{count} answers" for model, count in counts.most_common(5)}
+            facts={model: counted(count, "answer") for model, count in counts.most_common(5)}
             if len(counts) > 1  # otherwise the title and the extent state it
             else {},
             finding=Finding(
                 what=f"no price is known for {models}",
-                extent=f"{missing} of {of} answers in the last 24 h have no price. The real "
+                # Where the first one is as old as the window, an earlier one may be older.
+                began="since {since}, " if now - lately[0].at < _KNOWN_START else "",
+                extent=f"{missing} of {answers} in the last 24 h {have} no price. The real "
                 "spend is higher than shown",
-                certainty=f"{CERTAIN}, counted over {of} answers",
+                certainty=f"{CERTAIN}, counted over {answers}",
             )
             if notified
             else Finding(),
             once=f"{day} {newest}" if notified else None,
-            since=today[0].at if notified else None,
+            since=lately[0].at if notified else None,
         )
 
 

@@ -61,10 +61,12 @@ class Window:
         deadline: timedelta | None = None,
         watched_since: datetime | None = None,
         a_day: int | None = None,
+        of_probes: bool = False,
         baseline_at: datetime | None = None,
     ) -> None:
         self.scope = scope
-        self.a_day = a_day  # queries per day of the service, or of the probes; None: unknown
+        # Queries per day of the service, or, if `of_probes`, of the probes; None: unknown.
+        self.a_day, self.of_probes = a_day, of_probes
         self.watched_since = watched_since
         self.baseline_at = baseline_at  # when a person last confirmed the baseline
         self.log = log = SampleLog()
@@ -103,6 +105,7 @@ class Window:
         deadline: timedelta | None = None,
         watched_since: datetime | None = None,
         a_day: int | None = None,
+        of_probes: bool = False,
         baseline_at: datetime | None = None,
     ) -> Self:
         """The window of a live target, from its rows of the last day in order of `at`."""
@@ -114,6 +117,7 @@ class Window:
             deadline=deadline,
             watched_since=watched_since,
             a_day=a_day,
+            of_probes=of_probes,
             baseline_at=baseline_at,
         )
         for sample in samples:

@@ -81,7 +81,7 @@ _BY_QUERY = text("""
             started_at >= :since AS during
         FROM report.observations
         WHERE (:every OR target = :scope) AND slot >= :before AND slot <= :until
-            AND started_at >= :before AND started_at <= :until
+            AND started_at >= :before AND started_at < :until
     ), models AS (
         SELECT target, query, array_agg(model ORDER BY answers DESC, model) AS names
         FROM (

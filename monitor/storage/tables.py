@@ -373,6 +373,7 @@ incidents = Table(
         ARRAY(INSTANT, dimensions=2),
         comment="start and end of each breach before the latest reopening; NULL: never reopened",
     ),
+    Column("until", INSTANT, comment="first good observation after the latest breach; NULL: none"),
     CheckConstraint("resolved_at >= opened_at", "resolved_after_opened"),
     Index(
         "uq_incidents_open",

@@ -8,7 +8,14 @@ import logging
 from datetime import timedelta
 from uuid import NAMESPACE_URL, uuid5
 
-from monitor.domain import ALL, Finding, Notice, NoticeStatus, Severity
+from monitor.domain import (
+    ALL,
+    Finding,
+    Notice,
+    NoticeStatus,
+    Severity,
+    counted,
+)
 from monitor.storage import clock_repair, observations, outbox
 from monitor.worker.context import WorkerContext
 
@@ -94,7 +101,7 @@ def _notice(
             "Latest": f"{found.started_at:%Y-%m-%d %H:%M:%S} UTC, {found.target}",
             "Now": f"{found.now:%Y-%m-%d %H:%M:%S} UTC by the database",
             "Worker": found.worker,
-            **({"Set aside": f"{aside} observations"} if aside else {}),
+            **({"Set aside": counted(aside, "observation")} if aside else {}),
         },
         severity=Severity.INFO,
         finding=Finding(

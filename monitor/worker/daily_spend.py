@@ -281,6 +281,8 @@ async def _judged(
         slices=found.slices,
         bill_within_usd=within.usd if within else None,
         reconciled_days=within.days if within else 0,
+        of_probes=not any(_daily_queries(settings).values())
+        and all(line.day.account is None for line in found.spend.lines),
     )
 
 

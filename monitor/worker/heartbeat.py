@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from monitor.domain import VerdictState
+from monitor.domain import (
+    VerdictState,
+    counted,
+)
 from monitor.probing.fetch import fetch
 from monitor.rules import DeliveryBacklog, DeliveryRule, rule_of
 from monitor.storage import DatabaseBusy, DatabaseUnavailable, leases, outbox
@@ -122,7 +125,7 @@ def seeing(
     if judged.missed not in (None, THINNED):
         return f"the round is incomplete: {judged.missed}"
     if spooled:
-        return f"{spooled} observations are not stored yet"
+        return f"{counted(spooled, 'observation')} {'is' if spooled == 1 else 'are'} not stored yet"
     return None if evaluated else "no worker evaluates the rules"
 
 

@@ -18,6 +18,7 @@ from monitor.domain import (
     Observation,
     Sent,
     Severity,
+    counted,
 )
 from monitor.identity import IdentityLearning
 from monitor.notifications import Channel
@@ -263,7 +264,7 @@ def _notice(
         at=now,
         since=since,
         facts={
-            "Waiting": f"{len(spool)} observations",
+            "Waiting": counted(len(spool), "observation"),
             **lost,
             "Worker": context.worker,
         },

@@ -95,11 +95,11 @@ def _expected(target: Target) -> str | None:
 
 
 def _with(verdict: Verdict, sentence: str | None, before: Incident | None) -> Verdict:
-    """The verdict with this fact, and with those its open incident has already."""
+    """The verdict with this fact; if it has no facts, with those of its open incident."""
     if sentence is None:
         return verdict
-    facts = before.facts if before is not None and before.open else {}
-    return caused(replace(verdict, facts={**facts, **verdict.facts, FACT: sentence}), sentence)
+    facts = verdict.facts or (before.facts if before is not None and before.open else {})
+    return caused(replace(verdict, facts={**facts, FACT: sentence}), sentence)
 
 
 # What the rules say of one target: its window of samples, and a verdict for each rule.

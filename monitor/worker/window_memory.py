@@ -287,6 +287,7 @@ async def _read(
             asked=asked,
             deadline=target.deadline,
             a_day=target.daily_queries or SPAN // target.every * len(target.queries),
+            of_probes=not target.daily_queries,
         )
         for query in ("", *(asked if literal else ()))
     }

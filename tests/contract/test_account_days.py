@@ -38,6 +38,7 @@ async def test_of_the_running_day_only_accounts_count_whose_keys_we_hold(
             _, today = await daily_spend.days(connection, context, UTC, now)
         await daily_spend.compute_recent_days(database, configured, context.book, now=now)
     assert today.total_usd == counted
+    assert today.of_probes is (not environ), "without an account only the probes are counted"
     shown = "SELECT coalesce(sum(account_usd), 0) FROM spend_days WHERE day = :day".replace(
         ":day", f"'{now:%Y-%m-%d}'"
     )

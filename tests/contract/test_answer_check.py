@@ -54,7 +54,7 @@ async def test_failed_checks_are_stored_and_fire_after_three_rounds(
                     context, settings.targets["rag"], datetime.now(UTC), between=nothing
                 )
                 news.append(await evaluation.evaluate(context))
-    wrong = "sources_at_least: the answer has no sources, at least 1 are expected"
+    wrong = "sources_at_least: the answer has no sources, at least 1 is expected"
     assert rows(database_url, STORED) == [(False, wrong, "unknown")] * 3
     assert news == [False, False, True]
     [(rule, because)] = rows(database_url, "SELECT rule, because FROM incidents")

@@ -203,6 +203,6 @@ async def test_in_mode_immediate_messages_of_a_fallback_name_their_query(
         database_url, "SELECT status, notice->>'sentence' FROM outbox ORDER BY sequence"
     )
     assert [status for status, _ in notified] == ["FIRING", "RESOLVED"]
-    assert notified[0][1].startswith("Query kbli: 1 of the last 1 answers")
+    assert notified[0][1].startswith("Query kbli: The latest answer")
     assert "Query kbli: " in notified[1][1]
     assert rows(database_url, "SELECT rule, query FROM report.incidents") == [("fallback", "kbli")]

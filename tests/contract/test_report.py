@@ -1,6 +1,7 @@
 """The report of a seeded database: figures one can count by hand, whatever it is read from."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -311,3 +312,23 @@ async def test_an_incident_that_came_back_keeps_each_of_its_breaches(
     assert kept.earlier_breaches == (first,)
     [shown] = (await page(database, tmp_path, timedelta(days=1))).incidents
     assert list(shown.breaches(now)) == [first, (back, now)]
+
+
+async def test_the_end_of_a_breach_is_stored_and_shown(database: Database, tmp_path: Path) -> None:
+    """A restart reads it; the page, the terminal and the view end the breach there."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    began, good, resolved = (now - timedelta(minutes=m) for m in (90, 75, 30))
+    over = incident(
+        "fallback", opened_at=began, first_seen_at=began, since=began, until=good,
+        resolved_at=resolved, number=None,
+    )  # fmt: skip
+    async with database.begin() as connection:
+        await incident_rows.save(connection, [over], [])
+        [kept] = await incident_rows.latest_incidents(connection)
+    assert (kept.until, kept.breach_until, kept.resolved_at) == (good, good, resolved)
+    shown = await page(database, tmp_path, timedelta(days=1))
+    [row] = shown.incidents
+    assert (row.breach_until, list(row.breaches(now))) == (good, [(began, good)])
+    assert row.lasted(now) == timedelta(minutes=15)
+    older = replace(row, breach_until=None)
+    assert list(older.breaches(now)) == [(began, resolved)]

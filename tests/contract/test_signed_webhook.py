@@ -16,7 +16,9 @@ from uuid import uuid4
 import pytest
 from pydantic import TypeAdapter
 
-from monitor.domain import Delivery, Finding, GiveUp, Sent, TryLater
+from monitor.domain import Delivery, Finding, GiveUp, Identity, Sent, TryLater
+from monitor.incidents.planner import plan
+from monitor.incidents.state_machine import ReminderPolicy
 from monitor.notifications import NOTIFIERS
 from monitor.notifications.signed_webhook import (
     NoticeDocument,
@@ -25,14 +27,19 @@ from monitor.notifications.signed_webhook import (
     document,
     signature,
 )
+from monitor.rules import FallbackRule, Window
+from monitor.rules.cause_kinds import CauseKind
+from monitor.rules.likely_cause import LikelyCause, explained
 from tests.contract.channel_services import ChannelFailure
 from tests.contract.example_notices import FIRING, RESOLVED, notice
 from tests.contract.http_sink import SECRET, HttpSink, http_sink
+from tests.probe_notation import EVERY, INHIBITIONS, after, marked
 from tests.scripted_server import head as http_head
 from tests.scripted_server import scripted_server
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "webhook.md").read_text(encoding="utf-8")
+EXAMPLE = r"```json\n(\{\n  \"version\".*?\n)```"
 KEY = "canary-signing-key-9d2"
 BASE64_KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 FULL = replace(
@@ -62,7 +69,7 @@ async def test_the_document_is_what_the_schema_and_the_page_say() -> None:
         replace(FIRING, value=Decimal("2.10"), limit=float("inf"), peak=float("nan")),
     ):
         valid(json.loads(document(item, "on-call")))
-    (example,) = re.findall(r"```json\n(\{\n  \"version\".*?)```", PAGE, re.S)
+    (example,) = re.findall(EXAMPLE, PAGE, re.S)
     valid(json.loads(example))
     with pytest.raises(Exception, match="must contain"):
         valid({})
@@ -206,6 +213,32 @@ def test_an_unusable_option_is_refused(options: dict[str, str], sentence: str) -
         NOTIFIERS["webhook"](**{"url": "https://x.example.com", "secret": KEY} | options)
 
 
+def test_the_example_on_the_page_is_what_is_sent() -> None:
+    """`python -m tests.contract.test_signed_webhook` writes it."""
+    (example,) = re.findall(EXAMPLE, PAGE, re.S)
+    assert json.loads(example) == example_now()
+
+
+def example_now() -> dict[str, Any]:
+    """The document of a fallback of the default target, as the worker makes it."""
+    scope, usd = "nuzantara", {Identity.EXPECTED: "0.000124", Identity.FALLBACK: "0.00186"}
+    seen = Window(scope, every=EVERY, queries=3, a_day=333)
+    for one in marked("...|" * 12 + "FFF|FFF"):
+        why = "The response names the model."
+        seen.add(replace(one, cost_usd=Decimal(usd[one.identity]), confidence=0.9999, why=why))
+    verdict = FallbackRule().judge(seen, None, after(seen))
+    cause = LikelyCause(CauseKind.KEY, "the key of openrouter expired, at 12:58 UTC")
+    (step,) = plan(
+        (), [explained(verdict, cause)], inhibitions=INHIBITIONS, policy=ReminderPolicy(),
+        now=after(seen),
+    )  # fmt: skip
+    assert step.notice is not None
+    sent = replace(step.notice, number=42)
+    wiki = "https://wiki.example.com/runbook"
+    found: dict[str, Any] = json.loads(document(sent, "ops", runbook_url=wiki))
+    return found
+
+
 def schema_now() -> dict[str, Any]:
     found = TypeAdapter(NoticeDocument).json_schema(mode="serialization")
     found["$schema"] = "https://json-schema.org/draft/2020-12/schema"
@@ -215,3 +248,6 @@ def schema_now() -> dict[str, Any]:
 if __name__ == "__main__":
     text = json.dumps(schema_now(), indent=2, ensure_ascii=False)
     (DOCS / "webhook.schema.json").write_text(text + "\n", encoding="utf-8")
+    shown = json.dumps(example_now(), indent=2, ensure_ascii=False)
+    page = re.sub(EXAMPLE, lambda _: f"```json\n{shown}\n```", PAGE, flags=re.S)
+    (DOCS / "webhook.md").write_text(page, encoding="utf-8")

@@ -62,7 +62,7 @@ SLOW = Finding(
     restored="fast enough again",
     began="slow since {since}: ",
     extent="the median of the last 7 rounds is 2.1 × the limit",
-    cause="the model or its host, as all 3 queries are slow",
+    cause="the model or its host, as all 3 queries were slow",
     first_step="Check the status of the model's provider and the load of the server "
     "that runs the model.",
     certainty="almost certain (> 99.9 %), from 7 rounds",
@@ -86,12 +86,12 @@ VANISHED = Finding(
     cause_owner=CauseOwner.CANNOT_TELL,
 )
 WRONG = Finding(
-    what="wrong answers to query visa: sources_at_least: the answer has no sources, at least 1 are "
+    what="wrong answers to query visa: sources_at_least: the answer has no sources, at least 1 is "
     "expected",
     was="the answers to query visa failed their check {when} (sources_at_least: the answer has no "
-    "sources, at least 1 are expected)",
+    "sources, at least 1 is expected)",
     restored="answers pass their checks again",
-    extent="3 of 3 answers failed",
+    extent="3 of the last 3 answers failed",
     certainty="certain (100 %) that the check failed, counted over 3 answers",
     cause_owner=CauseOwner.CANNOT_TELL,
 )
@@ -193,11 +193,11 @@ OPENED = {  # what each rule fires with
     ),
     "answer_check": notice(
         FIRING, "answer_check", "3 of 3 answers to visa failed their check. visa: "
-        "sources_at_least: the answer has no sources, at least 1 are expected.",
+        "sources_at_least: the answer has no sources, at least 1 is expected.",
         value=3.0, limit=3.0, since=NOON - 10 * MINUTE, finding=WRONG, rows=rows(3),
         facts={
             "First failure": "11:50:00 UTC",
-            "Query visa": "sources_at_least: the answer has no sources, at least 1 are expected",
+            "Query visa": "sources_at_least: the answer has no sources, at least 1 is expected",
         },
     ),
     "retrieval": notice(
@@ -308,6 +308,7 @@ UNJUDGED = notice(
         what="the time to first token cannot be judged",
         was="the time to first token could not be judged {when}",
         restored="the time to first token can be judged again",
+        began="disturbed since {since}: ",
         extent="36 of 36 measurements in the last hour could not be used. A slow service would not "
         "be noticed now",
         certainty="certain (100 %), counted over 36 measurements",
@@ -429,16 +430,17 @@ CASES = {
         value=0.6, limit=0.5, rows=rows(20), since=NOON - timedelta(hours=20),
         finding=Finding(
             what="the model is unknown for 60 % of the answers",
-            extent="72 of 120 answers in the last 24 h. If another model gave these answers, "
-            "the monitor would not notice",
+            extent="72 of 120 answers in the last 24 h; the latest identified answer is of 11:40 "
+            "UTC. If another model gave these answers, the monitor would not notice",
             certainty="certain (100 %), counted over 120 answers",
         ),
     ),
     "unpriced_notice": notice(
         NOTICE, "unpriced", "3 of 10 answers of the last 24 h have no price: acme/model-7.",
-        value=0.3, limit=0.0, rows=rows(3),
+        value=0.3, limit=0.0, rows=rows(3), since=NOON - 40 * MINUTE,
         finding=Finding(
             what="no price is known for acme/model-7",
+            began="since {since}, ",
             extent="3 of 10 answers in the last 24 h have no price. The real spend is "
             "higher than shown",
             certainty="certain (100 %), counted over 10 answers",
@@ -451,7 +453,8 @@ CASES = {
         facts={"Cache-hit rate, visa": "0%, before 81%", "Cost, visa": "$0.00031, before $0.00012"},
         finding=Finding(
             what="cache-hit rate of 3 queries: 0%, before 81% (visa); also cost",
-            extent="The model is the same",
+            began="changed since {since}; ",
+            extent="the model is the same",
             money="2.6 × the cost: at this rate $0.10 a day, was $0.04",
             certainty="almost certain (> 99.9 %), compared with the earlier answers of the last "
             "day",

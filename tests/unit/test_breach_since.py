@@ -1,16 +1,34 @@
 """Every rule says since when a breach has been true: the start of its first bad row."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
-from monitor.domain import AccountReading, AccountState, Incident, Spend, Verdict, VerdictState
+from monitor.domain import (
+    AccountReading,
+    AccountState,
+    CostSource,
+    Identity,
+    Incident,
+    NoticeStatus,
+    Sample,
+    Spend,
+    Verdict,
+    VerdictState,
+)
+from monitor.incidents.planner import plan
 from monitor.incidents.state_machine import ReminderPolicy, advance
+from monitor.notifications.plain_text import plain_text
 from monitor.rules import (
     RULES,
+    Calendar,
+    CalendarRule,
+    CostDriftRule,
     DeliveryBacklog,
     DeliveryRule,
     DownRule,
@@ -23,11 +41,23 @@ from monitor.rules import (
     ProbeUsage,
     SpendRule,
     TtftRule,
+    TtftUnknownRule,
     UnpricedRule,
     Window,
 )
+from monitor.rules.calendar import CalendarEntry, CalendarKind
 from tests.case_tables import each
-from tests.probe_notation import EVERY, NOON, after, incident, marked, sample, timed, window
+from tests.probe_notation import (
+    EVERY,
+    INHIBITIONS,
+    NOON,
+    after,
+    incident,
+    marked,
+    sample,
+    timed,
+    window,
+)
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 MIDNIGHT = NOON - 12 * HOUR
@@ -295,5 +325,68 @@ def test_an_incident_from_before_the_upgrade_goes_on() -> None:
     now = DownRule().judge(seen, older, after(seen))
     assert (now.state, now.because.split(":")[0]) == (
         VerdictState.BREACH,
-        "1 of the last 1 probes failed",
+        "The latest probe failed",
     )
+
+
+# ------------------------------------------------------------ notices of a change
+
+
+def drifted() -> Iterator[Sample]:
+    for order in range(40):
+        slot = NOON + order * EVERY
+        for query in range(3):
+            yield sample(
+                id=UUID(int=10 * order + query), at=slot + (2 * query + 1) * SECOND, round=slot,
+                query=f"q{query}", prompt_tokens=1000 if order < 30 else 2000,
+                answer_tokens=200 + (3 * order + query) % 7, cost_source=CostSource.REPORTED,
+            )  # fmt: skip
+
+
+def unpriced(marks: str) -> Iterator[Sample]:
+    """`F` has no price."""
+    for one in marked(marks):
+        yield replace(one, cost_usd=None) if one.identity is Identity.FALLBACK else one
+
+
+CHANGES = {  # a rule whose messages are notices, its rows, and since when the change exists
+    "cost_drift": (CostDriftRule(), drifted(), "Changed since 14:30 UTC (45 min); the model is"),
+    "ttft_unknown": (
+        TtftUnknownRule(), timed(HEALTHY * 6 + [(None, None, None)] * 8),
+        "Disturbed since 12:30 UTC (35 min): 24 of 36 measurements",
+    ),
+    "unpriced": (
+        UnpricedRule(), unpriced("...|...|FFF|FFF"),
+        "Since 12:10 UTC (5 min), 6 of 12 answers in the last 24 h have no price.",
+    ),
+    # It may have begun before the window.
+    "unpriced: for a day": (
+        UnpricedRule(), unpriced("FFF|" * 280 + "FFF"),
+        "843 of 843 answers in the last 24 h have no price.",
+    ),
+    "identity_unknown": (
+        IdentityUnknownRule(), marked("...|..." + "|???" * 40),
+        "120 of 126 answers in the last 24 h; the latest identified answer is of 12:05 UTC.",
+    ),
+}  # fmt: skip
+
+
+@each("name", CHANGES)
+def test_a_notice_says_since_when_the_change_exists(name: str) -> None:
+    rule, samples, stated = CHANGES[name]
+    seen = window(samples)
+    verdict = rule.judge(seen, None, after(seen))
+    (step,) = plan((), [verdict], inhibitions=INHIBITIONS, policy=ReminderPolicy(), now=after(seen))
+    assert step.notice is not None
+    assert step.notice.status is NoticeStatus.NOTICE
+    assert plain_text(step.notice).splitlines()[1].startswith(stated)
+
+
+def test_a_changed_price_says_when_it_was_read() -> None:
+    entry = CalendarEntry(
+        kind=CalendarKind.PRICE, scope="openrouter", model="meta-llama/llama-4-scout",
+        at=NOON - 3 * MINUTE, what="the list price changed: input $1 → $2 per million tokens",
+        term="1", source="model list of openrouter",
+    )  # fmt: skip
+    verdict = CalendarRule().judge(Calendar(entries=(entry,)), None, NOON)
+    assert verdict.facts["Source"] == "model list of openrouter, read at 2026-11-23 11:57 UTC"

@@ -282,3 +282,14 @@ def test_unknown_models_leave_the_spend_between_two_ends() -> None:
     assert reported.facts["Saved vs. fallback only"].endswith(
         "; 12 answers without a cost excluded"
     )
+
+
+def test_the_cost_of_probes_alone_is_called_so() -> None:
+    assert WELL.yesterday is not None
+    alone = replace(WELL.yesterday, total_usd=Decimal("0.05"), traffic_usd=Decimal(0))
+    assert "spent $0.05 of $2.00 for the monitor's own probes on 2026-11-22" in (
+        told(yesterday=alone).sentence
+    )
+    for other in ({"account_usd": Decimal("0.05")}, {"traffic_usd": Decimal("0.01")},
+                  {"at_least": True}):  # fmt: skip
+        assert "own probes" not in told(yesterday=replace(alone, **other)).sentence

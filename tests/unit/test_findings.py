@@ -15,6 +15,7 @@ from monitor.domain import (
     SCALE,
     UNCERTAIN,
     Finding,
+    Identity,
     NoticeStatus,
     Outcome,
     Severity,
@@ -265,11 +266,11 @@ def test_a_slow_service_says_whether_all_queries_are_slow() -> None:
     finding = TtftRule().judge(seen, None, after(seen)).finding
     assert finding.what == "slow: 2.5 s to first token, limit 1.2 s"
     assert finding.extent == "the median of the last 3 rounds is 2.0 × the limit"
-    assert finding.cause == "the model or its host, as all 2 queries are slow"
+    assert finding.cause == "the model or its host, as all 2 queries were slow"
     seen = window(timed([[800, 2400]] * 9))
     finding = TtftRule().judge(seen, None, after(seen)).finding
     assert finding.first_step.startswith("Check the retrieval of query ")
-    assert finding.cause.startswith("retrieval, as only 1 of 2 query is slow: ")
+    assert finding.cause.startswith("retrieval, as only 1 of 2 queries was slow: ")
 
 
 def test_parts_that_are_not_stated_again_are_kept() -> None:
@@ -329,6 +330,37 @@ def test_an_end_says_what_it_cost_beyond_the_usual() -> None:
     assert step.notice.status is NoticeStatus.RESOLVED
     assert step.notice.finding.money == "It cost about $0.10 more than usual"
     assert step.notice.finding.what == "Haiku answers"
+
+
+def test_the_cost_of_probes_alone_is_called_so() -> None:
+    """Without `daily_queries` the cost of a day is that of the probes."""
+    rule, marks = FallbackRule(), "...|" * 10 + "FFF|FFF"
+    usd = {Identity.EXPECTED: Decimal("0.0001"), Identity.FALLBACK: Decimal("0.001")}
+    seen = Window("rag", every=EVERY, queries=3, a_day=864, of_probes=True)
+    for one in marked(marks):
+        seen.add(replace(one, cost_usd=usd[one.identity]))
+    verdict = rule.judge(seen, None, after(seen))
+    money = "10 × the cost: at this rate $0.86 a day, was $0.09"
+    assert (verdict.finding.money, verdict.finding.of_probes) == (money, True)
+    assert verdict.facts["Cost a day"] == "$0.864, before $0.0864, for 864 probes"
+    (step,) = plan((), [verdict], inhibitions=INHIBITIONS, policy=ReminderPolicy(), now=NOON)
+    assert step.incident is not None
+    assert step.notice is not None
+    assert f"{money}. This is the cost of the monitor's own probes." in plain_text(step.notice)
+    start = step.incident.breach_since
+    over = replace(
+        verdict, state=VerdictState.OK, finding=Finding(), facts={}, since=start + timedelta(days=1)
+    )
+    open_ = replace(step.incident, number=1, last_breach_at=start + timedelta(days=1))
+    (step,) = plan(
+        [open_], [over], inhibitions=INHIBITIONS, policy=ReminderPolicy(),
+        now=start + timedelta(days=1, hours=1),
+    )  # fmt: skip
+    assert step.notice is not None
+    assert (
+        "It cost about $0.78 more than usual. This is the cost of the monitor's own probes."
+        in plain_text(step.notice)
+    )
 
 
 def test_each_part_of_an_end_has_its_own_times() -> None:

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.domain import Finding, Notice, NoticeStatus, Severity, Subject
+from monitor.domain import CauseOwner, Finding, Notice, NoticeStatus, Severity, Subject
 from monitor.notifications.plain_text import TEXT, ongoing, plain_text
+from monitor.notifications.signed_webhook import document
 from monitor.notifications.slack.render import (
     SlackMessage,
     render,
@@ -120,8 +121,39 @@ def test_resolved_is_two_lines_how_long_what_it_was_and_what_it_cost() -> None:
     assert list(texts(list(blocks))) == [
         "🟢 helpdesk: Llama 4 Scout answers again, after 1 h 12 min · #42",
         "From 10:48 to 12:00 UTC Claude 3.5 Haiku gave up to 100 % of the answers. It cost about "
-        "$0.029 more than usual.",
+        "$0.029 more than usual. Likely cause (billing): the key of openrouter expired, at 11:54 "
+        "UTC.",
     ]
+
+
+@each(("owner", "label"), [
+    (CauseOwner.BILLING, "Likely cause (billing)"),
+    (CauseOwner.CANNOT_TELL, "Likely cause"),
+    (None, "Likely cause"),
+])  # fmt: skip
+@each("name", OPENED)
+def test_the_end_states_the_cause_in_every_medium(
+    name: str, owner: CauseOwner | None, label: str
+) -> None:
+    case = CASES[f"{name}_resolved"]
+    finding = replace(case.finding, cause="the key expired", cause_owner=owner)
+    case = replace(case, finding=finding)
+    stated = f" {label}: the key expired."
+    for text in (
+        plain_text(case), render(case).text, thread_reply(case).text,
+        "\n".join(texts(list(render(case).blocks))),
+        "\n".join(texts(list(thread_reply(case).blocks))),
+    ):  # fmt: skip
+        assert text.count(stated) == 1
+    sent = json.loads(document(case, "ops"))
+    assert sent["cause"] == "the key expired"
+    assert stated in sent["summary"]
+
+
+def test_an_end_without_a_known_cause_states_none() -> None:
+    for name in ("retrieval_resolved", "answer_check_resolved"):
+        assert CASES[name].finding.cause_owner is CauseOwner.CANNOT_TELL
+        assert "ause" not in plain_text(CASES[name])
 
 
 @each("name", CASES)

@@ -153,7 +153,7 @@ def test_the_end_and_a_new_breach_clear_the_recovery() -> None:
     ("rule", "marks", "recovered", "because"),
     [
         (DownRule(), "xxx|xxx|xx.|...|.", "Answers again", "None of the last 5 probes failed."),
-        (DownRule(), "xxx|xxx|xx.", "Answers again", "None of the last 1 probes failed."),
+        (DownRule(), "xxx|xxx|xx.", "Answers again", "The latest probe did not fail."),
         (
             FallbackRule(),
             "FFF|FFF|FF.|...|...|...|...|...|...|...|...|...",

@@ -86,7 +86,7 @@ def test_other_rules_are_told_in_their_own_sentence() -> None:
         ([last(probe(good=False, outcome="eof"), probe())],
          "No incident is open. rag: 1 of 2 probes failed in the last round, 2 min ago."),
         ([last(probe(identity="changed"))],
-         "No incident is open. rag: 1 of 1 answers are not the expected model's in the last "
+         "No incident is open. rag: 1 of 1 answer is not the expected model's in the last "
          "round, 2 min ago."),
         ([last(probe(slot=NOW - 15 * MINUTE))], "rag is well; last round 15 min ago."),
         ([last(probe(slot=NOW - 16 * MINUTE))],

@@ -293,8 +293,11 @@ def test_it_ends_after_three_usual_answers_of_each_query(later: str, state: Verd
 
 
 @each(("asked", "facts", "state", "because"), [
-    (("q0", "q1", "q2"), ("q0", "q1"), BREACH, "It broke."),
-    (("q1", "q2"), ("q0", "q1"), BREACH, "It broke."),  # it continues with the remaining query
+    (("q0", "q1", "q2"), ("q0", "q1"), BREACH,
+     "8 of the last 8 answers to q0, q1 have no sources (q0: usually 5)."),
+    # it continues with the remaining query
+    (("q1", "q2"), ("q0", "q1"), BREACH,
+     "4 of the last 4 answers to q1 have no sources (usually 5)."),
     (("q1", "q2"), ("q0",), OK,
      "Query q0 removed from the configuration; closed without a final check."),
     (("q2", "renamed"), ("q0", "q1"), OK,

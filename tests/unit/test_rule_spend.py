@@ -10,6 +10,7 @@ from monitor.domain import Incident, Spend, Verdict, VerdictState
 from monitor.incidents.planner import plan
 from monitor.incidents.state_machine import ReminderPolicy
 from monitor.rules import SpendRule, SpendUpperBound
+from tests.case_tables import each
 from tests.probe_notation import INHIBITIONS, NOON, incident
 
 MIDNIGHT = NOON - timedelta(hours=12)
@@ -361,3 +362,44 @@ def test_the_message_states_how_near_the_bill_is(
     today = day(usd, bill_within_usd=Decimal(within), reconciled_days=30)
     finding = SpendRule().judge([today], None, NOON).finding
     assert (finding.extent, finding.certainty) == (extent, certainty)
+
+
+@each(("days", "title", "sentence"), [
+    ([day("2.10", of_probes=True)],
+     "spend of 2026-11-23 for the monitor's own probes is $2.10, limit $2.00",
+     "Spend of 2026-11-23 (UTC) for the monitor's own probes is $2.10; limit $2.00."),
+    ([day("2.10", ago=1, of_probes=True), day("0.10", of_probes=True)],
+     "spend of 2026-11-22 for the monitor's own probes is $2.10, limit $2.00",
+     "Corrected by late observations: Spend of 2026-11-22 (UTC) for the monitor's own probes is "
+     "$2.10; limit $2.00."),
+    ([day("1.50", slices=["0.03"] * 36, of_probes=True)],
+     "today's spend for the monitor's own probes will pass the daily limit of $2.00 at about 13:23 "
+     "UTC",
+     "At this rate the spend of 2026-11-23 for the monitor's own probes crosses $2.00 at 13:23 "
+     "UTC; it is $1.50 now."),
+])  # fmt: skip
+def test_the_cost_of_probes_alone_is_called_so(
+    days: list[Spend], title: str, sentence: str
+) -> None:
+    verdict = SpendRule().judge(days, None, NOON)
+    assert (verdict.finding.what, verdict.because[: len(sentence)]) == (title, sentence)
+    of_all = [replace(one, of_probes=False) for one in days]
+    assert "probes" not in SpendRule().judge(of_all, None, NOON).because
+
+
+def test_the_upper_end_of_probes_alone_is_called_so() -> None:
+    verdict = upper(ranged("0.40", "2.10", of_probes=True))
+    assert verdict.finding.what == (
+        "spend of 2026-11-23 for the monitor's own probes may exceed $2.00"
+    )
+
+
+def test_the_certainty_of_probes_alone_says_what_is_not_counted() -> None:
+    finding = SpendRule().judge([day("2.10", of_probes=True)], None, NOON).finding
+    assert finding.certainty == (
+        "certain (100 %), sum of all recorded costs (`daily_queries` is 0: the service's own "
+        "traffic is not counted)"
+    )
+    assert finding.was == (
+        "spend of 2026-11-23 for the monitor's own probes was over the limit of $2.00 {when}"
+    )

@@ -6,7 +6,7 @@ from datetime import datetime
 from math import exp
 from zlib import crc32
 
-from monitor.domain import ClaimKind, Evidence, Identity, confidence_text
+from monitor.domain import ClaimKind, Evidence, Identity, confidence_text, counted
 from monitor.domain import log_odds as odds
 from monitor.identity.fingerprint import sequential_tests
 from monitor.identity.fingerprint.features import (
@@ -169,7 +169,7 @@ def _by_course(
         # If the fallback gives all answers, this one is as certain as that.
         sure = _sure(max(log_odds, lead.sums[0] if whole else CLEAR), profile)
         notified = (
-            f"Writing style matches {lead.model} in {lead.spoke} answers so far, to "
+            f"Writing style matches {lead.model} in {counted(lead.spoke, 'answer')} so far, to "
             f"{len(lead.queries)} or more queries (confidence {confidence_text(odds(sure))})"
         )
         return StyleMatch(

@@ -28,7 +28,10 @@ from slack_sdk.models.blocks import (
     SectionBlock,
 )
 
-from monitor.domain import Notice
+from monitor.domain import (
+    Notice,
+    counted,
+)
 from monitor.notifications.plain_text import (
     FACT,
     FACTS,
@@ -240,7 +243,7 @@ def _fitting(lines: list[str]) -> list[str]:
             break
         kept += 1
     left = len(lines) - kept
-    return [*lines[:kept], f"… and {left} more lines"] if left else lines
+    return [*lines[:kept], f"… and {counted(left, 'more line')}"] if left else lines
 
 
 def _packed(blocks: Iterator[Block] | list[Block]) -> tuple[Mapping[str, Any], ...]:
