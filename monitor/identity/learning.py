@@ -226,6 +226,8 @@ def learning(
     answer, query, who = evidence.answer, evidence.query, judged.judgement
     if outcome is not Outcome.ANSWERED or answer is None or query is None:
         return found
+    if judged.style is not None and judged.style.lost_sources:
+        return found
     track = judged.step.track if judged.step else known.style.track if known.style else None
     suspected = track is not None and track.since is not None
     expected = who.identity is Identity.EXPECTED

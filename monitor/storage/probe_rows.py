@@ -203,7 +203,7 @@ async def _baseline(
             key = ProfileKey(state.epoch.number, latest, target.queries)
             holds = known is not None and known.key == key
             answers = None if holds else await answers_until(latest)
-            track = fresh
+            track = replace(fresh, sources=track.sources)
     return StoredBaseline(state=state, counts=counts, key=key, track=track, answers=answers)
 
 

@@ -296,11 +296,12 @@ def _uninterpreted(transcript: Transcript, occasion: ProbeOccasion, book: PriceB
 
 def answer_of(query: Query, reply: Reply, secrets: Sequence[str]) -> AnswerText:
     """The parts of a reply that fingerprints need."""
-    return AnswerText(query.id, redact(reply.text, secrets), disclosed(reply))
+    sources = reply.sources.count if reply.sources else None
+    return AnswerText(query.id, redact(reply.text, secrets), disclosed(reply), sources)
 
 
 async def probe_again(
-    context: WorkerContext, target: Target, query: Query, *, confirms: bool = False
+    context: WorkerContext, target: Target, query: Query, confirms: bool = False
 ) -> bool:
     """One further probe on suspicion; False if no more may be sent. See `ProbeOccasion`."""
     spent_up, known = await before_probe(context, target)

@@ -212,12 +212,14 @@ class AnswerText:
     """An answer to a canned query. How its stream was divided into chunks is not considered.
 
     A proxy or gateway that buffers divides every model's answers in its own way. `tokens`: the
-    token count that the service reports; None if it reports none.
+    token count that the service reports; None if it reports none. `sources`: how many retrieved
+    sources it lists; None if it lists none, as some services do without any.
     """
 
     query: str
     text: str
     tokens: int | None = None
+    sources: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from monitor.identity.fingerprint.tracker import (
     TrackerState,
     quantised,
 )
+from monitor.identity.fingerprint.usual_sources import after_answer, lost_sources
 
 UNVERIFIED = 0.8  # the highest confidence with an unconfirmed baseline
 CLEAR = 1.1  # log-odds from which one answer counts for a model: three to one
@@ -40,6 +41,7 @@ _AMOUNTS = ("bold", "italics", "first person")
 _TELLING = 0.8  # standard deviations from which a feature is named
 _NAMED = 3
 NOT_COMPARED = "not compared"  # claim of an answer that the baseline says nothing about
+LOST = "the answer lists no sources, unlike most answers to this query"
 _LEAST_LOG_ODDS = 0.05  # of an answer that is shown as evidence
 
 
@@ -55,6 +57,7 @@ class StyleMatch:
     established: bool = False  # a fallback or a change is established, not only this answer unusual
     doubtful: bool = False
     against: tuple[str, ...] = ()  # fallbacks that clearly did not write this answer
+    lost_sources: bool = False  # so it is no example of the model's writing style either
 
 
 def follow_answer(
@@ -67,10 +70,13 @@ def follow_answer(
 ) -> tuple[TrackerState, StyleMatch]:
     """Update a target's state with one more answer; `extra`: it was requested in a burst.
 
-    Answers that are not suitable leave the state unchanged, except for the count of extra probes.
+    Answers that are not suitable, or that lost their sources, are not compared: they only count as
+    extra probes, and for what is known about sources.
     """
-    track = replace(track, extra=track.extra + extra)
-    if reason := _abstention(track, profile, answer):
+    lost = lost_sources(track.sources, answer.query, answer.sources, at=at)
+    sources = after_answer(track.sources, answer.query, answer.sources, at=at)
+    track = replace(track, extra=track.extra + extra, sources=sources)
+    if reason := LOST if lost else _abstention(track, profile, answer):
         settled = track.standing is not None
         return track, StyleMatch(
             Identity.UNKNOWN,
@@ -80,6 +86,7 @@ def follow_answer(
             reason=f"Writing style: {reason}.",
             established=settled,
             doubtful=track.doubtful,
+            lost_sources=lost,
         )
     seen = answer_features(answer)
     vector = quantised(profile.fingerprint.vector(seen))

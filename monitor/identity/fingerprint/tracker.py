@@ -29,6 +29,7 @@ from monitor.identity.fingerprint.sequential_tests import (
     wagered,
 )
 from monitor.identity.fingerprint.style_model import SCALARS, Vector
+from monitor.identity.fingerprint.usual_sources import QuerySources
 
 SIZE = SCALARS + len(MARKS)
 # Sum of the bets at which a change counts as established. Ties are handled so cautiously that good
@@ -109,6 +110,7 @@ class TrackerState:
     waiting: tuple[Vector, ...] = ()
     courses: tuple[FallbackEvidence, ...] = ()
     wordings: tuple[int, ...] = ()
+    sources: tuple[QuerySources, ...] = ()
     since: datetime | None = None
     extra: int = 0  # extra probes of bursts since then
 
@@ -188,6 +190,7 @@ class TrackerState:
                 asdict(course) | {"latest": _packed(course.latest)} for course in self.courses
             ],
             "wordings": list(self.wordings),
+            "sources": [[one.query, one.marks, one.latest.isoformat()] for one in self.sources],
             "since": self.since and self.since.isoformat(),
         }
 
@@ -216,6 +219,10 @@ class TrackerState:
             waiting=_unpacked(kept["waiting"]),
             courses=tuple(courses),
             wordings=tuple(kept["wordings"]),
+            sources=tuple(
+                QuerySources(query, marks, datetime.fromisoformat(latest))
+                for query, marks, latest in kept.get("sources", ())  # not in an older state
+            ),
             since=None if kept["since"] is None else datetime.fromisoformat(kept["since"]),
         )
 
