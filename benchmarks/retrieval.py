@@ -228,7 +228,7 @@ def rounds(
         made = _sample(world, it, nth, number, at, key, extra=extra)
         if made.outcome.good:
             found = made.source_count or 0, made.source_best_score, made.source_newest_at
-            latest[made.query].append(RetrievedAnswer(*found, extra))
+            latest[made.query].append(RetrievedAnswer(*found, made.round, extra))
         return made
 
     for number in range(count):

@@ -155,6 +155,7 @@ class RetrievedAnswer(NamedTuple):
     sources: int
     best_score: float | None
     newest_at: datetime | None
+    slot: datetime
     extra: bool
 
 
@@ -164,16 +165,17 @@ def query_to_confirm(
     """The query that is to be asked again soon, because its latest answer has no sources.
 
     `latest`: up to `LOOKED_AT` good answers to each query without sources in this round, oldest
-    first. `answers`: so many earlier ones must be known. Only while the loss is not older than
-    `rounds` rounds, with at most `most` extra probes in each. None if it affects several queries:
-    two rounds prove that by themselves. None if results may come from a cache: an answer in the
-    same hour proves nothing.
+    first. Those of several regions in one round count once. `answers`: so many earlier ones must be
+    known. Only while the loss is not older than `rounds` rounds, with at most `most` extra probes
+    in each. None if it affects several queries: two rounds prove that by themselves. None if
+    results may come from a cache: an answer in the same hour proves nothing.
     """
     suspects = [query for query, of in latest.items() if _unusual(of, answers, rounds, most)]
     return suspects[0] if len(suspects) == 1 else None
 
 
-def _unusual(latest: Sequence[RetrievedAnswer], answers: int, rounds: int, most: int) -> bool:
+def _unusual(received: Sequence[RetrievedAnswer], answers: int, rounds: int, most: int) -> bool:
+    latest = _by_round(received)
     without = list(takewhile(lambda one: not one.sources, reversed(latest)))
     extra = len(list(takewhile(lambda one: one.extra, without)))
     earlier = latest[: len(latest) - len(without)]
@@ -184,6 +186,16 @@ def _unusual(latest: Sequence[RetrievedAnswer], answers: int, rounds: int, most:
         and sum(not one.sources for one in earlier) <= _UNUSUAL
         and not from_cache([[one[:3] for one in earlier]])
     )
+
+
+def _by_round(received: Sequence[RetrievedAnswer]) -> Sequence[RetrievedAnswer]:
+    """One answer for each round, with the most sources that a region got, and every extra one."""
+    rounds: dict[tuple[datetime, int | None], RetrievedAnswer] = {}
+    for nth, one in enumerate(received):
+        key = (one.slot, nth if one.extra else None)
+        if key not in rounds or one.sources > rounds[key].sources:
+            rounds[key] = one
+    return list(rounds.values())
 
 
 def first_of_rounds(history: QueryHistory, positions: Sequence[int]) -> Sequence[int]:

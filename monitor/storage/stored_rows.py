@@ -94,10 +94,11 @@ def derived_after(after: datetime, known: Collection[datetime]) -> Sequence[Colu
 
 
 async def latest_retrieved(
-    connection: AsyncConnection, target: str, queries: Sequence[str]
+    connection: AsyncConnection, target: str, queries: Sequence[str], *, of: int
 ) -> Mapping[str, Sequence[RetrievedAnswer]]:
-    """The latest good answers of the last day to each query, oldest first.
+    """The latest good answers of the last day to some queries of a target, oldest first.
 
+    `of`: how many queries the target has, so that enough of its latest rows are read.
     Queries whose answers have no sources at all are left out.
     """
     values = {
@@ -106,6 +107,7 @@ async def latest_retrieved(
         "good": [outcome.value for outcome in Outcome if outcome.good],
         "ahead": PARTITIONS_AHEAD,
         "most": LOOKED_AT,
+        "read": LOOKED_AT * (of + 1),  # one more for extra probes
     }
     found: dict[str, list[RetrievedAnswer]] = {}
     for query, *retrieved in await connection.execute(_LATEST_RETRIEVED, values):
@@ -113,21 +115,23 @@ async def latest_retrieved(
     return found
 
 
+# The latest rows of the target are read once, in the order of the index, for all queries.
 _LATEST_RETRIEVED = text("""
-    WITH latest AS (
-        SELECT asked.query, answer.*
-        FROM unnest(CAST(:queries AS text[])) AS asked (query) CROSS JOIN LATERAL (
-            SELECT coalesce(source_count, 0) AS sources, source_best_score, source_newest_at,
-                origin = 'burst' AS extra, started_at, id
-            FROM observations
-            WHERE target = :target AND query = asked.query AND outcome = ANY(:good)
-                AND origin <> 'manual' AND slot > now() - interval '25 hours'
-                AND started_at > now() - interval '1 day' AND started_at <= now() + :ahead
-            ORDER BY started_at DESC, id DESC LIMIT :most
-        ) AS answer
+    WITH latest AS MATERIALIZED (
+        SELECT query, coalesce(source_count, 0) AS sources, source_best_score, source_newest_at,
+            slot, origin = 'burst' AS extra, started_at, id
+        FROM observations
+        WHERE target = :target AND outcome = ANY(:good)
+            AND origin <> 'manual' AND slot > now() - interval '25 hours'
+            AND started_at > now() - interval '1 day' AND started_at <= now() + :ahead
+        ORDER BY started_at DESC LIMIT :read
+    ), ranked AS (
+        SELECT *, row_number() OVER (PARTITION BY query ORDER BY started_at DESC, id DESC) AS nth,
+            max(sources) OVER (PARTITION BY query) AS found
+        FROM latest WHERE query = ANY(CAST(:queries AS text[]))
     )
-    SELECT query, sources, source_best_score, source_newest_at, extra FROM latest
-    WHERE query IN (SELECT query FROM latest WHERE sources > 0)
+    SELECT query, sources, source_best_score, source_newest_at, slot, extra FROM ranked
+    WHERE nth <= :most AND found > 0
     ORDER BY query, started_at, id
 """)
 

@@ -26,6 +26,7 @@ from monitor.storage.batch import Batch
 from monitor.storage.leases import RoundEnd, RoundSlot
 from monitor.storage.spend_rows import ProbesSpent
 from monitor.storage.spool import Spool
+from monitor.worker.burst import SourcelessQueries
 from monitor.worker.identity_memory import IdentityCache
 from monitor.worker.spend_memory import SpendMemory
 from monitor.worker.spent_today import SpentToday
@@ -134,6 +135,7 @@ class WorkerState:
     evaluating: asyncio.Lock = field(default_factory=asyncio.Lock)
     windows: WindowMemory = field(default_factory=WindowMemory)
     spend: SpendMemory = field(default_factory=SpendMemory)
+    sourceless: SourcelessQueries = field(default_factory=SourcelessQueries)
     rolled_up: bool = False  # the time without a worker before this one is stored
     compute_again_s: float = 0.0  # when the spend of today may be computed again (monotonic)
     interpreting: asyncio.Lock = field(default_factory=asyncio.Lock)  # a large answer

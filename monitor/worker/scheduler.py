@@ -370,16 +370,16 @@ class Worker:
             del self._bursts[name]
 
     async def _burst(self, target: Target, seen: Sequence[Observation]) -> None:
+        context = self.context
+
         async def ask(extra: burst.ExtraProbe) -> bool:
-            more = await probe_round.probe_again(
-                self.context, target, extra.query, confirms=extra.confirms
-            )
+            more = await probe_round.probe_again(context, target, *extra)
             await self._evaluate(target)
             return more
 
         try:
-            rules = self.context.settings.rules
-            await burst.burst(self.context.database, target, ask, rules=rules, seen=seen)
+            rules, memory = context.settings.rules, context.state.sourceless
+            await burst.burst(context.database, target, ask, rules=rules, seen=seen, memory=memory)
         except Exception:
             log.exception("burst failed", extra={"target": target.name})
 

@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from monitor.config import load
+from monitor.domain import Query, Target
+from monitor.rules import RetrievalRule
 from monitor.storage import Database, observations
+from monitor.storage.stored_rows import latest_retrieved
 from monitor.worker import burst, evaluation, probe_round
 from monitor.worker.context import WorkerContext
 from monitor.worker.scheduler import Worker
@@ -187,3 +190,46 @@ async def test_nothing_is_confirmed_beyond_the_budget_or_when_it_must_not_be(
                     del context.settings.rules["retrieval"]  # type: ignore[attr-defined]
             await Worker(context)._burst(rag, seen)
     assert rows(database_url, EXTRA) == []
+
+
+async def test_queries_that_never_have_sources_are_not_looked_up_in_each_round(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up: list[list[str]] = []
+
+    async def noted(*given: Any, **more: Any) -> Any:
+        looked_up.append(list(given[2]))
+        return await latest_retrieved(*given, **more)
+
+    monkeypatch.setattr(burst, "latest_retrieved", noted)
+    first = await learnt(database, ("hi", "who"), sources=0) - 3 * EVERY
+    index = Index("hi", "who", back_after=2)
+    with served(index.answer) as (url, _):
+        async with asking(database, tmp_path, url, ("hi", "who")) as context:
+            await round_of(context, first + EVERY)
+            await round_of(context, first + 2 * EVERY)
+            assert looked_up == [["hi", "who"]], "it is known for an hour"
+            await round_of(context, first + 3 * EVERY)  # now they have sources
+            index.back_after = None
+            await round_of(context, first + 4 * EVERY)
+            assert looked_up[1:] == [["hi", "who"]]
+
+
+async def test_a_service_that_cannot_list_sources_is_never_looked_up(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def looked_up(*_: Any, **__: Any) -> Any:
+        raise AssertionError("its answers cannot have sources")
+
+    monkeypatch.setattr(burst, "latest_retrieved", looked_up)
+    plain = Target(
+        name="rag", url="http://x", dialect="custom", queries=(Query(id="hi", text="Hi"),),
+        options={"query": {"q": "{query}"}, "framing": "text"}, every=EVERY,
+    )  # fmt: skip
+
+    async def ask(_: burst.ExtraProbe) -> bool:
+        raise AssertionError("nothing is suspected")
+
+    rules = {"retrieval": RetrievalRule()}
+    seen = [observation(source_count=None)]
+    assert await burst.burst(database, plain, ask, rules=rules, seen=seen) == 0

@@ -152,16 +152,21 @@ def test_answers_that_repeat_the_one_before_prove_less(
     assert judged(retrieved(usual, same=True), later).state is state
 
 
-def answers(marks: str) -> list[RetrievedAnswer]:
-    """Answers by their number of sources; lower-case letters are extra ones: `o` none, `v` five."""
+def answers(marks: str, *, regions: int = 1) -> list[RetrievedAnswer]:
+    """Answers by their number of sources; lower-case letters are extra ones: `o` none, `v` five.
+
+    `regions`: so many workers probe each round; the extra probes come from one of them.
+    """
     return [
         RetrievedAnswer(
             count := 5 if mark == "v" else int(mark.replace("o", "0")),
             0.7 + nth / 1000 if count else None,
             DATED if count else None,
+            NOON + nth * EVERY,
             extra=mark in "ov",
         )
         for nth, mark in enumerate(marks)
+        for _ in range(1 if mark in "ov" else regions)
     ]
 
 
@@ -193,6 +198,16 @@ def test_an_unusual_answer_without_sources_is_confirmed(latest: str, confirmed: 
     several = {"q0": answers(latest), "q3": answers("5" * 20 + "0")}
     assert query_to_confirm(several, **limits) == ("q3" if not confirmed else None)
     assert query_to_confirm({"q0": answers(latest)}, **limits | {"most": 0}) is None
+    # Workers in two regions probe the same rounds: these count once.
+    assert query_to_confirm({"q0": answers(latest, regions=2)}, **limits) == found
+
+
+def test_a_round_in_which_one_region_has_sources_is_no_loss() -> None:
+    one, other = answers("5" * 12 + "0"), answers("5" * 12 + "4")
+    both = [answer for pair in zip(one, other, strict=True) for answer in pair]
+    limits = {"answers": 12, "rounds": 2, "most": 3}
+    assert query_to_confirm({"q0": both}, **limits) is None
+    assert query_to_confirm({"q0": both[:-1]}, **limits) == "q0"
 
 
 @each(("scores", "confirmed"), [
@@ -206,11 +221,10 @@ def test_an_unusual_answer_without_sources_is_confirmed(latest: str, confirmed: 
 def test_results_from_a_cache_are_not_confirmed(
     scores: Sequence[float | None], confirmed: bool
 ) -> None:
-    usual = [
-        one._replace(best_score=score) for one, score in zip(answers("5" * 24), scores, strict=True)
-    ]
+    *usual, last = answers("5" * 24 + "0")
+    usual = [one._replace(best_score=score) for one, score in zip(usual, scores, strict=True)]
     limits = {"answers": 12, "rounds": 2, "most": 3}
-    found = query_to_confirm({"q0": [*usual, *answers("0")]}, **limits)
+    found = query_to_confirm({"q0": [*usual, last]}, **limits)
     assert (found == "q0") is confirmed
 
 
