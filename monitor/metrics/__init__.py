@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -26,7 +26,7 @@ from monitor.metrics.http_endpoint import EndpointReply, listening, measure_lag
 from monitor.metrics.series import OTHER, UNKNOWN, begin_at_zero, models, series
 from monitor.rules import DeliveryBacklog
 
-__all__ = ["EndpointReply", "Metrics", "WorkerHealth"]
+__all__ = ["EndpointReply", "EvaluationTime", "Metrics", "WorkerHealth"]
 
 StatusPages = Callable[[str], Awaitable[EndpointReply | None]]  # by path
 
@@ -73,6 +73,13 @@ class PausingCollector(Collector):
                     time.sleep(LOOK_S)
                     self._left_s -= LOOK_S
             yield sample
+
+
+@dataclass(slots=True)
+class EvaluationTime:
+    """`counts`: this worker did evaluate, and no other one."""
+
+    counts: bool = True
 
 
 class Metrics:
@@ -206,14 +213,22 @@ class Metrics:
         self._dropped = dropped
 
     @asynccontextmanager
-    async def evaluation(self) -> AsyncIterator[None]:
+    async def evaluation(self) -> AsyncIterator[EvaluationTime]:
         """Note how long the body takes, which evaluates the rules."""
-        self._evaluating = True
+        self._evaluating, time_ = True, EvaluationTime()
+        began_s = time.monotonic()
         try:
-            with self._held.evaluation.time():
-                yield
+            yield time_
         finally:
             self._evaluating = False
+            if time_.counts:
+                self._held.evaluation.observe(time.monotonic() - began_s)
+
+    @contextmanager
+    def read_ahead(self) -> Iterator[None]:
+        """Note how long the body takes, which reads what an evaluation needs."""
+        with self._held.read_ahead.time():
+            yield
 
     def rejected(self) -> None:
         """Count an observation the database refused for good."""

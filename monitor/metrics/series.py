@@ -40,7 +40,7 @@ SECONDS = (
     40.96,
     81.92,
 )
-EVALUATION_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+EVALUATION_SECONDS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0)
 LAG_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 OTHER, UNKNOWN = "other", "unknown"
 STAGES = ("probed", "cycle", "read_out", "heartbeat")
@@ -68,6 +68,7 @@ class MetricSeries(NamedTuple):
     cycle: Gauge
     lag: Histogram
     evaluation: Histogram
+    read_ahead: Histogram
     waiting: Gauge
     oldest: Gauge
     sent: Gauge
@@ -146,6 +147,11 @@ def series(registry: CollectorRegistry) -> MetricSeries:
         evaluation=histogram(
             "monitor_evaluation_seconds",
             "Duration of an evaluation of the rules, database included.",
+            buckets=EVALUATION_SECONDS,
+        ),
+        read_ahead=histogram(
+            "monitor_evaluation_read_ahead_seconds",
+            "Duration of what a large fleet reads before an evaluation.",
             buckets=EVALUATION_SECONDS,
         ),
         waiting=gauge("monitor_outbox_notices", "Notices waiting for delivery.", ["channel"]),

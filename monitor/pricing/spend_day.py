@@ -5,7 +5,7 @@ from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
-from itertools import groupby
+from itertools import chain, groupby
 from operator import attrgetter
 from typing import Literal, TypeVar
 
@@ -21,6 +21,7 @@ from monitor.pricing.meters import (
 )
 
 SLICE = timedelta(minutes=5)
+PIECE = 200  # targets added in one step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,17 +144,51 @@ class RunningDay:
 
     def so_far(self, received: Sequence[SpendSlice], now: datetime) -> "RunningDay":
         """The day up to now, with the slices that are not closed; to read only."""
-        closed = self.closed_until >= min(now, self.ends_at)
-        if closed and not received and self._served.keys() >= self._daily_queries.keys():
+        if self._whole(received, now):
             return self
+        day = self._copy(now)
+        day._add(received, day.closed_until, waiting=False)
+        return day
+
+    def in_pieces(
+        self, received: Mapping[str, Sequence[SpendSlice]], now: datetime
+    ) -> Iterator["RunningDay"]:
+        """The same as `so_far` of many targets, in several steps; the last one is the day.
+
+        `received`: the slices that are not closed, by target.
+        """
+        if self._whole(received, now):
+            yield self
+            return
+        day = self._copy(now)
+        names = list(dict.fromkeys((*self._daily_queries, *received)))
+        for first in range(0, max(len(names), 1), PIECE):
+            piece = names[first : first + PIECE]
+            slices = chain.from_iterable(received.get(name, ()) for name in piece)
+            day._add(slices, day.closed_until, waiting=False, targets=piece)
+            yield day
+
+    def _whole(self, received: Collection[object], now: datetime) -> bool:
+        """Whether nothing is left to add."""
+        closed = self.closed_until >= min(now, self.ends_at)
+        return closed and not received and self._served.keys() >= self._daily_queries.keys()
+
+    def _copy(self, now: datetime) -> "RunningDay":
         day = copy(self)
         for name in ("unpriced", "_probes", "_used", "_unknown", "_by_slice", "_hours", "_served"):
             setattr(day, name, getattr(self, name).copy())
         day.closed_until = min(now, self.ends_at)
-        day._add(received, day.closed_until, waiting=False)
         return day
 
-    def _add(self, received: Iterable[SpendSlice], until: datetime, *, waiting: bool) -> None:
+    def _add(
+        self,
+        received: Iterable[SpendSlice],
+        until: datetime,
+        *,
+        waiting: bool,
+        targets: Collection[str] | None = None,
+    ) -> None:
+        """Add slices of these targets, and their traffic; None: of all."""
         own: dict[str, list[SpendSlice]] = {}
         # Most slices have only a price and a time, which are summed before anything else is done.
         plain: dict[tuple[str | None, datetime], tuple[Decimal, int]] = {}
@@ -171,7 +206,9 @@ class RunningDay:
                 own.setdefault(item.target, []).append(item)
         for (model, at), (usd, unpriced) in plain.items():
             self._add_probes(model, at, UsdAmount(usd, unpriced > 0), unpriced)
-        for target, queries in self._daily_queries.items():
+        for target in self._daily_queries if targets is None else targets:
+            if (queries := self._daily_queries.get(target, 0)) == 0:
+                continue
             served, begins_at = self._served.get(target, ((), self.starts_at))
             answers = own.get(target, ())
             if waiting and not served and not any(item.answers > 0 for item in answers):
@@ -217,6 +254,11 @@ class RunningDay:
         if self._zone is not None:
             _increase(self._hours, (max(hour_of(at, self._zone), self.starts_at), key), amount)
 
+    @property
+    def unknown(self) -> Collection[str]:
+        """The targets with answers of unknown model."""
+        return self._unknown.keys()
+
     def spent(
         self,
         accounts: Mapping[str, AccountSpend],
@@ -225,7 +267,7 @@ class RunningDay:
         billers: Mapping[str, Collection[str | None]] | None = None,
     ) -> SpentDay:
         """The sum over providers up to `closed_until`: each by its account if known, else probes
-        and traffic. `billers`: see `spent_day`.
+        and traffic. `billers`: see `spent_day`; those of the `unknown` targets are enough.
         """
         until = self.closed_until
         read = {name for name, account in accounts.items() if until - account.at <= fresh_for}
@@ -350,30 +392,3 @@ def _share(item: SpendSlice, provider_of: Callable[[str], str | None]) -> Served
     return ServedAnswers(
         provider, item.answers, item.mean_usd, item.mean_high_usd, item.unpriced > 0, item.model
     )
-
-
-def spent_hours(
-    received: Sequence[SpendSlice],
-    *,
-    starts_at: datetime,
-    ends_at: datetime,
-    now: datetime,
-    daily_queries: Mapping[str, int],
-    provider_of: Callable[[str], str | None],
-    zone: tzinfo = UTC,
-    length: timedelta | None = None,
-) -> list[SpentHour]:
-    """Split a day so far, from `starts_at` to `ends_at`, into its hours; the last may be short.
-
-    As in the day's sum, traffic is assumed to be served as before where there are no answers.
-    `length`: of a whole day, if `starts_at` is not its midnight; its first hour may be short.
-    """
-    day = RunningDay(
-        starts_at=starts_at,
-        ends_at=ends_at,
-        daily_queries=daily_queries,
-        provider_of=provider_of,
-        length=length,
-        zone=zone,
-    )
-    return day.so_far(received, now).spent_hours()

@@ -71,7 +71,12 @@ class DownRule(Rule):
 
     def judge(self, window: Window, latest_incident: Incident | None, now: datetime) -> Verdict:
         """Judge the last day of one target."""
-        latest = [] if window.silent(now) else self._latest(window, latest_incident)
+        silent, open_ = window.silent(now), latest_incident is not None and latest_incident.open
+        if not silent and not open_:  # without a failure, which is usual, no sample is made
+            since = window.since(latest_incident)
+            if good := window.good_in_a_row(self.of, since=since):
+                return _none_failed(window.scope, VerdictState.OK, good, limit=float(self.failed))
+        latest = [] if silent else self._latest(window, latest_incident)
         shown = latest[: self.of]
         bad = [sample for good, sample in shown if not good]
         enough = self.failed

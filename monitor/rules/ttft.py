@@ -348,7 +348,8 @@ class TtftRule(Rule):
         certainty: str = "",
     ) -> Verdict:
         value, because = self._summary([mean for _, mean in received])
-        samples = [sample for round_, _ in received for sample in round_.samples]
+        # Nearly every verdict has no facts, and its samples are not made.
+        samples = [sample for round_, _ in received for sample in round_.samples] if facts else []
         finding = Finding()
         if state is VerdictState.BREACH:
             finding = replace(
@@ -360,7 +361,6 @@ class TtftRule(Rule):
                 extent=self._extent(value, len(received)),
                 certainty=certainty,
             )
-        samples = samples if facts else []
         return Verdict(
             rule=self.name,
             scope=window.scope,

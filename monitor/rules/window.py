@@ -137,6 +137,16 @@ class Window:
         sample = self.log.sample(number)
         return bool(sample.outcome.good), sample
 
+    def good_in_a_row(self, most: int, *, since: datetime) -> int:
+        """How many of the latest conclusive probes later than an instant are good; up to `most`.
+
+        0 if one of these failed.
+        """
+        floor = microseconds(since)
+        latest = [number for number in self._tried[-most:] if self.log.at_us(number) > floor]
+        all_good = all(self.log.kind(number).outcome.good for number in latest)
+        return len(latest) if all_good else 0
+
     @property
     def silence(self) -> timedelta | None:
         """The silence that counts as a gap; None while the interval is unknown."""

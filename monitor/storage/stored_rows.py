@@ -1,6 +1,6 @@
 """What any worker has stored or derived again since: samples, what the latest retrieved, costs."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
@@ -22,9 +22,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from monitor.domain import Outcome, Sample
 from monitor.rules.source_losses import LOOKED_AT, RetrievedAnswer
 from monitor.storage.observations import PARTITIONS_AHEAD, judged, sample_of
+from monitor.storage.row_feed import Look
 from monitor.storage.tables import observations
-
-COMMITTED = timedelta(seconds=60)  # no transaction that stores observations lasts longer
 
 
 class TargetSample(NamedTuple):
@@ -36,61 +35,52 @@ class TargetSample(NamedTuple):
 
 
 async def stored_samples(
-    connection: AsyncConnection,
-    *,
-    after: datetime,
-    known: Collection[UUID],
-    since: datetime,
+    connection: AsyncConnection, look: Look[UUID], *, since: datetime
 ) -> Sequence[TargetSample]:
     """Scheduled and burst observations that any worker has stored since, in order of their start.
 
-    `after`: when the latest known one was stored. A transaction that began before it may commit
-    after it, so the time `COMMITTED` before it is read again, without what is `known`. So is what
-    was stored while the database's clock was ahead. `since`: the earliest slot that matters.
+    What was stored while the database's clock was ahead is read again. `since`: the earliest slot
+    that matters.
     """
     table = observations.c
-    new = judged(table.target).where(*stored_after(after, known), table.slot >= since)
+    new = judged(table.target).where(*stored_after(look), table.slot >= since)
     ordered = new.order_by(table.started_at, table.id)
     rows = (await connection.execute(ordered)).mappings()
     return [TargetSample(row["target"], sample_of(row), row["recorded_at"]) for row in rows]
 
 
-def stored_after(after: datetime, known: Collection[UUID]) -> Sequence[ColumnElement[bool]]:
+def stored_after(look: Look[UUID]) -> Sequence[ColumnElement[bool]]:
     """The condition of `stored_samples`."""
     # `now()` may be earlier: rows are stored after it while the database's clock is set back.
     recorded_at = observations.c.recorded_at
     # One parameter, however many they are. As an array Postgres looks them up by hash; a text would
     # be converted again for each row.
-    ids = cast(list(known), ARRAY(Uuid))
+    ids = cast(list(look.known), ARRAY(Uuid))
     return (
-        recorded_at > func.least(after, func.now()) - COMMITTED,
+        recorded_at > func.least(look.after, func.now()) - look.span,
         observations.c.id != all_(ids),
     )
 
 
 async def derived_samples(
-    connection: AsyncConnection,
-    *,
-    after: datetime,
-    known: Collection[datetime],
-    since: datetime,
+    connection: AsyncConnection, look: Look[datetime], *, since: datetime
 ) -> Sequence[TargetSample]:
     """Scheduled and burst observations that were derived again or restored since.
 
-    `stored_at` is when they were. Arguments as in `stored_samples`; `known`: these times.
+    `stored_at` is when they were: a key of the feed.
     """
     table = observations.c
     new = judged(table.target, table.derived_at)
-    wanted = new.where(*derived_after(after, known), table.slot >= since)
+    wanted = new.where(*derived_after(look), table.slot >= since)
     rows = (await connection.execute(wanted)).mappings()
     return [TargetSample(row["target"], sample_of(row), row["derived_at"]) for row in rows]
 
 
-def derived_after(after: datetime, known: Collection[datetime]) -> Sequence[ColumnElement[bool]]:
+def derived_after(look: Look[datetime]) -> Sequence[ColumnElement[bool]]:
     """The condition of `derived_samples`."""
     derived_at = observations.c.derived_at
-    times = cast(list(known), ARRAY(TIMESTAMP(timezone=True)))
-    return (derived_at > func.least(after, func.now()) - COMMITTED, derived_at != all_(times))
+    times = cast(list(look.known), ARRAY(TIMESTAMP(timezone=True)))
+    return (derived_at > func.least(look.after, func.now()) - look.span, derived_at != all_(times))
 
 
 async def latest_retrieved(
@@ -148,7 +138,7 @@ class StoredCost(NamedTuple):
 
 
 async def stored_costs(
-    connection: AsyncConnection, *, after: datetime, known: Collection[UUID], since: datetime
+    connection: AsyncConnection, look: Look[UUID], *, since: datetime
 ) -> Sequence[StoredCost]:
     """The probes that any worker has stored since. Arguments as in `stored_samples`."""
     table = observations.c
@@ -160,7 +150,7 @@ async def stored_costs(
         table.recorded_at,
         func.coalesce(table.cost_usd, low, Decimal(0)),
         func.coalesce(high - low, Decimal(0)),
-    ).where(*stored_after(after, known), table.slot >= since)
+    ).where(*stored_after(look), table.slot >= since)
     return [StoredCost(*row) for row in await connection.execute(new)]
 
 
@@ -173,12 +163,12 @@ class DerivedCost(NamedTuple):
 
 
 async def derived_costs(
-    connection: AsyncConnection, *, after: datetime, known: Collection[datetime], since: datetime
+    connection: AsyncConnection, look: Look[datetime], *, since: datetime
 ) -> Sequence[DerivedCost]:
     """The probes that were derived again or restored since. As `derived_samples`."""
     table = observations.c
     found = select(table.target, table.slot, table.derived_at).where(
-        *derived_after(after, known), table.slot >= since
+        *derived_after(look), table.slot >= since
     )
     return [DerivedCost(*row) for row in await connection.execute(found)]
 

@@ -4,7 +4,8 @@ The current day is computed far more often than hours are rolled up, and once mo
 drawn: a report is as current as the rows.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, tzinfo
 from decimal import Decimal
@@ -18,7 +19,6 @@ from monitor.domain import (
     AccountState,
     Incident,
     Spend,
-    Target,
     Verdict,
     VerdictState,
 )
@@ -107,7 +107,7 @@ async def compute_day(
     found = day.spent(
         await account_days(connection, settings, starts_at, ends_at, now=now),
         fresh_for=fresh_for(settings.file.accounts.every),
-        billers=billers(settings.targets.values(), provider_of),
+        billers=_billers(settings, day, provider_of),
     )
     await spend_rows.keep(
         connection,
@@ -143,8 +143,12 @@ def _daily_queries(settings: Settings) -> dict[str, int]:
     return {target.name: target.daily_queries for target in settings.targets.values()}
 
 
-def billers(targets: Iterable[Target], provider_of: Said) -> dict[str, set[str | None]]:
-    """The providers that bill for the declared models of each target; None among them: unknown."""
+def _billers(settings: Settings, day: RunningDay, provider_of: Said) -> dict[str, set[str | None]]:
+    """The providers that bill for the declared models of targets with unknown ones.
+
+    None among them: unknown.
+    """
+    targets = (settings.targets[name] for name in day.unknown if name in settings.targets)
     return {
         target.name: {provider_of(m) for m in (*target.expected_models, *target.fallback_models)}
         for target in targets
@@ -243,7 +247,10 @@ async def running_days(
         return None
     found = []
     for day in known:
-        running = day.running.so_far(day.received(), now)
+        steps = day.running.in_pieces(day.open, now)
+        running = next(steps)
+        for running in steps:  # noqa: B007  the last one is the day
+            await asyncio.sleep(0)  # let probes be read
         found.append(await _judged(connection, context, running, day.provider_of, zone, now))
     return found
 
@@ -265,7 +272,7 @@ async def _judged(
     found = day.spent(
         await account_days(connection, settings, starts_at, ends_at, now=now),
         fresh_for=fresh_for(settings.file.accounts.every),
-        billers=billers(settings.targets.values(), provider_of),
+        billers=_billers(settings, day, provider_of),
     )
     total = found.spend.total
     within = None

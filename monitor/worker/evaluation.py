@@ -27,6 +27,7 @@ from monitor.incidents.inhibitions import Inhibitions
 from monitor.incidents.planner import IncidentStep, plan
 from monitor.incidents.silences import abandoned
 from monitor.incidents.state_machine import IncidentChange, ReminderPolicy
+from monitor.metrics import EvaluationTime
 from monitor.pricing.meters import day_of
 from monitor.rules import (
     DEFAULT_RULES,
@@ -53,11 +54,13 @@ from monitor.worker import (
     daily_spend,
     delivery_job,
     lease_keeper,
+    reading_ahead,
     standby,
     target_verdicts,
 )
 from monitor.worker.context import WorkerContext
 from monitor.worker.daily_spend import days, since_the_row
+from monitor.worker.reading_ahead import LARGE, ReadAhead
 from monitor.worker.step_writing import write_steps as _apply
 from monitor.worker.target_verdicts import isolated
 from monitor.worker.window_memory import WindowMemory
@@ -68,6 +71,7 @@ LEASE = timedelta(seconds=90)  # three evaluations: without a successful one the
 LEASE_TRIES = 5
 DEADLINE_S, READING_S = 30, 15  # of a whole evaluation; of reading windows that are not in memory
 KEPT_READING_S = 1.0  # the same where the next evaluation goes on
+LARGE_READING_S = 0.05  # and in a large fleet, where nearly all are read before
 IDLE_S = 10.0  # system-wide subjects are evaluated that often, if no target has changed
 
 Judgement = tuple[str, Callable[[], Awaitable[Sequence[Verdict]]]]  # its name, and how to get it
@@ -79,8 +83,8 @@ async def evaluate(context: WorkerContext, *seen: Target) -> bool:
     A target is judged as it is configured now, and not at all if it was removed meanwhile.
     """
     names = [target.name for target in current_targets(context, seen)]
-    async with context.state.evaluating, context.metrics.evaluation():
-        return await _evaluate(context, WindowMemory(), lambda _: names)
+    async with context.state.evaluating, context.metrics.evaluation() as timed:
+        return await _evaluate(context, WindowMemory(), lambda _: names, timed)
 
 
 async def evaluate_changed(context: WorkerContext) -> bool:
@@ -89,9 +93,12 @@ async def evaluate_changed(context: WorkerContext) -> bool:
     Also those whose verdict time may have changed. If nothing changed, only that is found out,
     unless the last evaluation is `IDLE_S` ago.
     """
-    memory = context.state.windows
-    async with context.state.evaluating, context.metrics.evaluation():
-        return await _evaluate(context, memory, partial(_due, context, memory))
+    memory, large = context.state.windows, len(context.settings.targets) > LARGE
+    async with context.state.evaluating:
+        ahead = await reading_ahead.read_ahead(context) if large else None
+        async with context.metrics.evaluation() as timed:
+            due = partial(_due, context, memory)
+            return await _evaluate(context, memory, due, timed, ahead)
 
 
 def _due(context: WorkerContext, memory: WindowMemory, latest: Sequence[Incident]) -> list[str]:
@@ -103,6 +110,8 @@ async def _evaluate(
     context: WorkerContext,
     memory: WindowMemory,
     due: Callable[[Sequence[Incident]], Sequence[str]],
+    timed: EvaluationTime,
+    ahead: ReadAhead | None = None,
 ) -> bool:
     """One evaluation in one transaction. Also during a round: no rule judges its mean then."""
     now, kept = context.now(), memory is context.state.windows
@@ -111,11 +120,13 @@ async def _evaluate(
         fence = await leases.available(connection, "evaluate", holder=context.worker, longest=LEASE)
         if fence is None:
             lease_keeper.forget(context, "evaluate")
+            timed.counts = False
             if kept:
                 await standby.stand_by(connection, context, now)
             return False
         new = kept and not lease_keeper.held(context, "evaluate")
         if new and not await standby.comes_first(connection, context):
+            timed.counts = False
             return False
         if kept:
             follow = partial(memory.follow, connection, context.settings.targets, now)
@@ -128,14 +139,13 @@ async def _evaluate(
             await isolated(connection, "clock", partial(clock_repair.correct, connection))
             latest = await incident_rows.latest_incidents(connection)
         latest_incident = {incident.key: incident for incident in latest}
-        whole = not kept or memory.overall_due(len(context.settings.targets))
         readings, unread = await _readings(connection, context, now)
         of_targets = await _of_targets(
             connection, context, memory, latest_incident, now, due(latest)
         )
         overall = (
-            await _verdicts(connection, context, latest_incident, readings, now, kept)
-            if whole
+            await _verdicts(connection, context, latest_incident, readings, now, kept, ahead)
+            if ahead is None or ahead.overall
             else []
         )
         gone = _abandoned(context, latest, now)
@@ -238,7 +248,9 @@ async def _of_targets(
     found = TargetVerdicts([], [])
     literal = any(map(is_literal, context.settings.rules.values()))
     began, skipped = time.monotonic(), 0
-    reading_s = KEPT_READING_S if memory is context.state.windows else READING_S
+    reading_s: float = READING_S
+    if memory is context.state.windows:
+        reading_s = KEPT_READING_S if len(context.settings.targets) <= LARGE else LARGE_READING_S
     for name in names:
         target = context.settings.targets[name]
         late = time.monotonic() - began > reading_s
@@ -266,6 +278,7 @@ async def _verdicts(
     readings: Sequence[AccountReading],
     now: datetime,
     running: bool,
+    ahead: ReadAhead | None,
 ) -> list[Verdict]:
     """Every rule's judgement of system-wide subjects: spend, the probe budget, accounts, channels.
 
@@ -285,7 +298,9 @@ async def _verdicts(
 
     async def spend() -> list[Verdict]:
         zone = daily_spend.zone_of(context.settings)
-        if running:
+        if ahead is not None:
+            spent = ahead.spend
+        elif running:
             spent = await daily_spend.running_days(connection, context, zone, now)
         else:
             spent = await days(connection, context, zone, now)
@@ -340,7 +355,11 @@ def _abandoned(
 ) -> Iterable[Verdict]:
     """The verdicts on open incidents whose rule or subject is no longer configured."""
     rules, targets = context.settings.rules, context.settings.targets
-    by_query = {f"{t.name}/{query.id}" for t in targets.values() for query in t.queries}
+    if not any(incident.open for incident in latest):
+        return ()
+    by_query: set[str] = set()
+    if any(map(is_literal, rules.values())):
+        by_query = {f"{t.name}/{query.id}" for t in targets.values() for query in t.queries}
     names: dict[Subject, Collection[str]] = {
         Subject.TARGET: targets,
         Subject.PROVIDER: account_polling.providers(context.settings.environment),

@@ -19,7 +19,7 @@ from monitor.pricing.book import PriceBook
 from monitor.pricing.meters import day_of
 from monitor.pricing.spend_day import SLICE, RunningDay, SpendSlice
 from monitor.storage import Connection, spend_rows, stored_rows
-from monitor.worker.window_memory import forget_old
+from monitor.storage.row_feed import RowFeed
 
 OPEN = 3 * SLICE  # a round begins up to five minutes after its slot, and takes a while
 STEP = timedelta(hours=1)  # read in one statement
@@ -79,9 +79,6 @@ class KnownDay:
                 del self.open[target]
         self.running.close(over, until)
 
-    def received(self) -> list[SpendSlice]:
-        return [item for items in self.open.values() for item in items]
-
     @property
     def due(self) -> bool:
         """Whether it should be summed again."""
@@ -104,10 +101,8 @@ class SpendMemory:
     _settings: SpendSettings | None = None
     _days: dict[date, KnownDay] = field(default_factory=dict)
     _again: dict[date, KnownDay] = field(default_factory=dict)  # being summed again
-    _stored: dict[UUID, datetime] = field(default_factory=dict)
-    _stored_until: datetime | None = None
-    _derived: dict[datetime, datetime] = field(default_factory=dict)
-    _derived_until: datetime | None = None
+    _stored: RowFeed[UUID] | None = None
+    _derived: RowFeed[datetime] | None = None
 
     def clear(self) -> None:
         """Forget everything: other workers evaluate and stand by."""
@@ -128,7 +123,7 @@ class SpendMemory:
     ) -> tuple[KnownDay, KnownDay] | None:
         if not settings.same(self._settings):
             self._settings, self._days, self._again = settings, {}, {}
-            self._stored_until = None
+            self._stored = None
         today, starts_at, _ = day_of(now, settings.zone)
         yesterday, _, _ = day_of(starts_at - timedelta(hours=1), settings.zone)
         for days in (self._days, self._again):
@@ -153,26 +148,19 @@ class SpendMemory:
 
     async def _follow(self, connection: Connection, now: datetime, *, since: datetime) -> None:
         """Note which slices have changed by what any worker stored or derived again."""
-        if self._stored_until is None or self._derived_until is None:
-            self._stored_until = self._derived_until = now
-            self._stored, self._derived = {}, {}
+        if self._stored is None or self._derived is None:
+            self._stored, self._derived = RowFeed(now), RowFeed(now)
         known = [*self._days.values(), *self._again.values()]
-        for row in await stored_rows.stored_costs(
-            connection, after=self._stored_until, known=self._stored, since=since
-        ):
-            self._stored[row.id] = row.stored_at
-            self._stored_until = max(self._stored_until, row.stored_at)
+        rows = await stored_rows.stored_costs(connection, self._stored.look(), since=since)
+        for row in self._stored.take(rows, lambda row: (row.id, row.stored_at)):
             for day in known:
                 day.note(row.target, row.slot)
-        for change in await stored_rows.derived_costs(
-            connection, after=self._derived_until, known=self._derived, since=since
-        ):
-            self._derived[change.at] = change.at
-            self._derived_until = max(self._derived_until, change.at)
+        changes = await stored_rows.derived_costs(connection, self._derived.look(), since=since)
+        for change in self._derived.take(changes, lambda change: (change.at,) * 2):
             for day in known:
                 day.note(change.target, change.slot)
-        forget_old(self._stored, min(self._stored_until, now))
-        forget_old(self._derived, min(self._derived_until, now))
+        self._stored.forget(now)
+        self._derived.forget(now)
 
 
 def _empty(settings: SpendSettings, day: date) -> KnownDay:

@@ -28,9 +28,9 @@ from monitor.storage import (
     spend_rows,
     stored_rows,
 )
+from monitor.storage.row_feed import COMMITTED, RowFeed
 from monitor.storage.spend_rows import NOTHING_SPENT, ProbesSpent
 from monitor.worker.spend_memory import READ_AGAIN_S, READING_S, slice_of
-from monitor.worker.window_memory import forget_old
 
 SHARE = 50  # no slice is summed again before so many times what it took: 2 % of a connection
 SET_BACK = timedelta(seconds=5)  # transactions may read in another order than they began
@@ -61,10 +61,8 @@ class SpentToday:
     _changed: set[datetime] = field(default_factory=set)  # slices to be summed again
     _aside: ProbesSpent = NOTHING_SPENT
     _own: dict[UUID, tuple[datetime, ProbesSpent]] = field(default_factory=dict)
-    _stored: dict[UUID, datetime] = field(default_factory=dict)  # when the latest were stored
-    _derived: dict[datetime, datetime] = field(default_factory=dict)
-    _stored_until: datetime = field(init=False)
-    _derived_until: datetime = field(init=False)
+    _stored: RowFeed[UUID] = field(init=False)
+    _derived: RowFeed[datetime] = field(init=False)
     _whole_s: float | None = None  # when the whole day was last summed (monotonic)
     _again_s: float = 0.0  # when slices may be summed again (monotonic)
     _most: timedelta = MOST  # in one statement: half, after one that did not end in time
@@ -195,39 +193,32 @@ class SpentToday:
         if clock.midnight != self._day or again or (long_ago and not self._changed):
             self._changed = {clock.midnight + n * SLICE for n in range(DAY // SLICE)}
             self._whole_s = None
-            self._stored, self._derived = {}, {}
-            self._stored_until = self._derived_until = clock.now
+            self._stored, self._derived = RowFeed(clock.now), RowFeed(clock.now)
         self._day, self._aside = clock.midnight, clock.probes
 
     async def _follow(self, connection: Connection, clock: spend_rows.SpentAside) -> None:
         """Add the rows that any worker stored, and note the slices of those derived again."""
         day, ends_at = clock.midnight, clock.midnight + DAY
-        for row in await stored_rows.stored_costs(
-            connection, after=self._stored_until, known=self._stored, since=day
-        ):
-            self._stored[row.id] = row.stored_at
+        rows = await stored_rows.stored_costs(connection, self._stored.look(), since=day)
+        for row in self._stored.take(rows, lambda row: (row.id, row.stored_at)):
             self._own.pop(row.id, None)
-            self._stored_until = max(self._stored_until, row.stored_at)
             if row.slot < ends_at:
                 begins = slice_of(row.slot)
                 spent = ProbesSpent(row.usd, 1, row.margin_usd)
                 self._slices[begins] = self._slices.get(begins, NOTHING_SPENT) + spent
-        for change in await stored_rows.derived_costs(
-            connection, after=self._derived_until, known=self._derived, since=day
-        ):
-            self._derived[change.at] = change.at
-            self._derived_until = max(self._derived_until, change.at)
+        changes = await stored_rows.derived_costs(connection, self._derived.look(), since=day)
+        for change in self._derived.take(changes, lambda change: (change.at,) * 2):
             if change.slot < ends_at:
                 self._changed.add(slice_of(change.slot))
-        forget_old(self._stored, min(self._stored_until, clock.now))
-        forget_old(self._derived, min(self._derived_until, clock.now))
+        self._stored.forget(clock.now)
+        self._derived.forget(clock.now)
 
     async def _sum_changed(self, connection: Connection, now: datetime) -> None:
         """Sum the changed slices, the latest first, as far as a second allows."""
         began_s = time.monotonic()
         if self._whole_s is not None and began_s < self._again_s:
             return
-        recorded_since = min(self._stored_until, now) - 2 * stored_rows.COMMITTED
+        recorded_since = min(self._stored.until, now) - 2 * COMMITTED
         span = min(HOUR, self._most)
         while self._changed:
             asked_s, until = time.monotonic(), max(self._changed) + SLICE
@@ -243,7 +234,7 @@ class SpentToday:
             for begins in summed:
                 one = sums.get(begins)
                 self._slices[begins] = one.probes if one else NOTHING_SPENT
-                self._stored |= one.latest if one else {}  # the feed is not to add them again
+                self._stored.known |= one.latest if one else {}  # the feed is not to add them again
             self._changed -= summed
             if time.monotonic() - began_s > READING_S:
                 break

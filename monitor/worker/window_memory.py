@@ -9,11 +9,11 @@ Source: docs/adr/0025-incremental-evaluation.md
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sized
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from math import inf
-from typing import TypeVar
 from uuid import UUID
 
 from monitor.domain import Incident, Sample, Target
@@ -22,13 +22,11 @@ from monitor.rules.likely_cause import KnownCauses
 from monitor.rules.window import RUN_IN
 from monitor.storage import Connection, observations, stored_rows
 from monitor.storage.observations import PARTITIONS_AHEAD
-from monitor.storage.stored_rows import COMMITTED
+from monitor.storage.row_feed import RowFeed
 
 READ_AGAIN_S = 6 * 3600.0  # in case a change was missed
 JUDGED_AGAIN_S = 600.0  # a new day, or a share that falls as answers grow old
 log = logging.getLogger(__name__)
-
-Key = TypeVar("Key")
 
 LATEST_SLOT = timedelta(days=1)  # a probe may begin that long after its slot
 
@@ -37,6 +35,7 @@ LATE_AGAIN_S = 10.0  # without a sample when one was due
 # Spend and other system-wide subjects are judged with a pause of a second for each 200 targets, but
 # of at most 5 s.
 TARGETS_A_SECOND, OVERALL_AGAIN_S = 200, 5.0
+TURNS, A_TURN = 10, 50  # see `due`
 MOST_BEFORE = 240  # samples read before a window
 PIECE = 100  # samples added in one turn of the event loop
 
@@ -114,22 +113,44 @@ class WindowMemory:
     causes: KnownCauses = field(default_factory=dict)  # of open incidents
     _kept: dict[str, TargetWindows] = field(default_factory=dict)
     _later: dict[str, list[datetime]] = field(default_factory=dict)  # of windows to be read again
-    _stored: dict[UUID, datetime] = field(default_factory=dict)  # when the latest rows were stored
-    _stored_until: datetime | None = None
-    _derived: dict[datetime, datetime] = field(default_factory=dict)
-    _derived_until: datetime | None = None
+    _stored: RowFeed[UUID] | None = None
+    _derived: RowFeed[datetime] | None = None
+    _turn: int = 0  # see `due`
+    _targets: Mapping[str, Target] | None = None  # as they were configured at the last look
     _judged_s: float = -inf
     _overall_s: float = -inf  # when system-wide subjects were last judged
 
     def clear(self) -> None:
         """Forget everything: another worker evaluates."""
         self._kept.clear()
-        self._stored_until = self._derived_until = None
+        self._stored = self._derived = None
 
     async def follow(
         self, connection: Connection, targets: Mapping[str, Target], now: datetime
     ) -> None:
         """Take in what any worker has stored, derived again or restored."""
+        if targets is not self._targets:
+            self._configure(targets)
+        if self._stored is None or self._derived is None:
+            # Whatever was stored before is read with the windows.
+            self._stored, self._derived = RowFeed(now), RowFeed(now)
+            self.changed.update(targets)
+        since = now - SPAN - LATEST_SLOT
+        found = await stored_rows.stored_samples(connection, self._stored.look(), since=since)
+        for name, sample, _ in self._stored.take(found, lambda row: (row.sample.id, row.stored_at)):
+            if name in targets and sample.at >= now - SPAN:
+                self.changed.add(name)
+                self._take(name, sample, now)
+        derived = await stored_rows.derived_samples(connection, self._derived.look(), since=since)
+        for name, sample, _ in self._derived.take(derived, lambda row: (row.stored_at,) * 2):
+            if name in targets:
+                self.changed.add(name)
+                self._change(name, sample)
+        self._stored.forget(now)
+        self._derived.forget(now)
+
+    def _configure(self, targets: Mapping[str, Target]) -> None:
+        """Forget the targets that are configured otherwise, or no longer."""
         for name, kept in list(self._kept.items()):
             target = targets.get(name)
             if target is not kept.target and target != kept.target:
@@ -137,34 +158,7 @@ class WindowMemory:
         for name in self._later.keys() - targets.keys():
             del self._later[name]
         self.changed &= targets.keys()
-        if self._stored_until is None or self._derived_until is None:
-            # Whatever was stored before is read with the windows.
-            self._stored_until = self._derived_until = now
-            self._stored.clear()
-            self._derived.clear()
-            self.changed.update(targets)
-        for name, sample, stored_at in await stored_rows.stored_samples(
-            connection, after=self._stored_until, known=self._stored, since=now - SPAN - LATEST_SLOT
-        ):
-            self._stored[sample.id] = stored_at
-            self._stored_until = max(self._stored_until, stored_at)
-            if name in targets and sample.at >= now - SPAN:
-                self.changed.add(name)
-                self._take(name, sample, now)
-        derived = await stored_rows.derived_samples(
-            connection,
-            after=self._derived_until,
-            known=self._derived,
-            since=now - SPAN - LATEST_SLOT,
-        )
-        for name, sample, derived_at in derived:
-            self._derived[derived_at] = derived_at
-            self._derived_until = max(self._derived_until, derived_at)
-            if name in targets:
-                self.changed.add(name)
-                self._change(name, sample)
-        forget_old(self._stored, min(self._stored_until, now))
-        forget_old(self._derived, min(self._derived_until, now))
+        self._targets = targets
 
     def _take(self, name: str, sample: Sample, now: datetime) -> None:
         kept = self._kept.get(name)
@@ -195,12 +189,15 @@ class WindowMemory:
     def due(self, names: Collection[str], open_: Collection[str], now: datetime) -> list[str]:
         """The targets to judge now: changed ones first, then those that time may have changed.
 
-        `open_`: those with an open incident.
+        `names`: in an order that lasts. `open_`: those with an open incident. Of many targets, a
+        tenth is looked at in each of ten calls.
         """
         changed = [name for name in names if name in self.changed]
+        self._turn = (self._turn + 1) % TURNS if len(names) > TURNS * A_TURN else 0
+        step = TURNS if len(names) > TURNS * A_TURN else 1
         late = [
             name
-            for name in names
+            for name in islice(names, self._turn, None, step)
             if name not in self.changed
             and ((kept := self._kept.get(name)) is None or kept.overdue(now, open_=name in open_))
         ]
@@ -225,6 +222,14 @@ class WindowMemory:
     def idle(self, for_s: float) -> bool:
         """Whether nothing has changed, and something was judged within so many seconds."""
         return not self.changed and time.monotonic() - self._judged_s < for_s
+
+    def missing(self, targets: Sized) -> int:
+        """How many windows are not here."""
+        return len(targets) - len(self._kept)
+
+    def to_read(self, targets: Iterable[str]) -> list[str]:
+        """The targets whose windows are not here."""
+        return [name for name in targets if name not in self._kept]
 
     def fresh(self, target: Target, now: datetime, *, literal: bool) -> bool:
         """Whether the windows of a target need not be read."""
@@ -297,9 +302,3 @@ async def _read(
         if nth % PIECE == 0:  # let probes be read
             await asyncio.sleep(0)
     return kept
-
-
-def forget_old(known: dict[Key, datetime], until: datetime) -> None:
-    """Forget what will not be read again. `until`: when the latest was stored."""
-    for key in [key for key, at in known.items() if at < until - 1.1 * COMMITTED]:
-        del known[key]

@@ -21,7 +21,14 @@ from monitor.domain import (
     Verdict,
 )
 from monitor.storage import Connection, Database, leases, observations, rederive, spend_rows
-from monitor.worker import daily_spend, evaluation, spend_memory, spent_today, target_verdicts
+from monitor.worker import (
+    daily_spend,
+    evaluation,
+    reading_ahead,
+    spend_memory,
+    spent_today,
+    target_verdicts,
+)
 from monitor.worker.context import WorkerContext
 from monitor.worker.spend_memory import slice_of
 from monitor.worker.window_memory import WindowMemory
@@ -188,6 +195,34 @@ async def test_the_standby_takes_over_with_windows_in_memory(
         assert rows(database_url, OPEN) == [("down", "t0"), ("down", "t1"), ("down", "t2")]
         assert not await evaluation.evaluate_changed(third)
         assert third.state.windows.changed == {"t0", "t1", "t2"}, "now it stands by"
+
+
+async def test_a_large_fleet_is_judged_by_what_was_read_before_the_evaluation(
+    database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (evaluation, reading_ahead):
+        monkeypatch.setattr(module, "LARGE", 2)
+    monkeypatch.setattr(reading_ahead, "FEW", 0)
+    monkeypatch.setattr(evaluation, "LARGE_READING_S", -1)  # it reads no window itself
+    async with open_context(fleet(tmp_path, 3, every=MINUTE), database) as context:
+        now = context.now()
+        await add(database, *(
+            observation(target=f"t{n}", query=query, slot=now - age * MINUTE,
+                        started_at=now - age * MINUTE,
+                        **REFUSED if n else {"cost_usd": Decimal(1)})
+            for n in range(3) for age in (3, 2, 1) for query in ("hi", "kbli")
+        ))  # fmt: skip
+        assert not await evaluation.evaluate_changed(context), "it takes the lease"
+        assert rows(database_url, OPEN) == []
+        assert await evaluation.evaluate_changed(context)
+        assert {("down", "t1"), ("down", "t2"), ("spend", "all")} <= set(rows(database_url, OPEN))
+        page = context.metrics.page()[1].decode()
+        assert "monitor_evaluation_seconds_count 2" in page
+        assert "monitor_evaluation_read_ahead_seconds_count 1" in page
+        other = replace(context, worker="w2", state=type(context.state)())
+        assert not await evaluation.evaluate_changed(other), "it stands by"
+        page = context.metrics.page()[1].decode()
+        assert "monitor_evaluation_seconds_count 2" in page, "a standby evaluates nothing"
 
 
 async def test_a_successor_judges_from_what_it_reads(

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from monitor.pricing.meters import AccountSpend, UsdAmount
-from monitor.pricing.spend_day import SpendSlice, SpentHour, spent_day, spent_hours
+from monitor.pricing.spend_day import RunningDay, SpendSlice, SpentHour, spent_day
 
 MIDNIGHT = datetime(2026, 11, 23, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -21,9 +21,9 @@ def heard(hours: float, model: str | None, usd: str, unpriced: int = 0) -> Spend
 
 
 def hours(slices: list[SpendSlice], until: float) -> list[SpentHour]:
-    return spent_hours(slices, starts_at=MIDNIGHT, ends_at=MIDNIGHT + DAY,
-                       now=MIDNIGHT + timedelta(hours=until), daily_queries=QUERIES,
-                       provider_of=BILLS)  # fmt: skip
+    day = RunningDay(starts_at=MIDNIGHT, ends_at=MIDNIGHT + DAY, daily_queries=QUERIES,
+                     provider_of=BILLS, zone=UTC)  # fmt: skip
+    return day.so_far(slices, MIDNIGHT + timedelta(hours=until)).spent_hours()
 
 
 def test_traffic_goes_on_being_served_as_it_last_was() -> None:

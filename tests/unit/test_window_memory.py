@@ -1,5 +1,6 @@
 """When what is no target is judged: the spend of all, keys, channels."""
 
+from datetime import UTC, datetime
 from time import monotonic
 
 import pytest
@@ -39,3 +40,13 @@ def test_it_is_judged_at_once_after_an_account_was_read(clock: list[float]) -> N
     assert not memory.overall_due(1_000)
     memory.ask()
     assert memory.overall_due(1_000)
+
+
+@pytest.mark.parametrize(("targets", "most"), [(3, 3), (500, 500), (501, 51), (5_000, 500)])
+def test_each_target_is_looked_at_within_ten_evaluations(targets: int, most: int) -> None:
+    """No window is here, so that each target that is looked at is due."""
+    memory, names = WindowMemory(), [f"t{number}" for number in range(targets)]
+    memory.changed = {"t0"}
+    looks = [memory.due(names, (), datetime.now(UTC)) for _ in range(10)]
+    assert all(look[0] == "t0" and len(look) <= most + 1 for look in looks)
+    assert {name for look in looks for name in look} == set(names)

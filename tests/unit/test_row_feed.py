@@ -1,0 +1,102 @@
+"""Looks at the latest rows: each row once, whenever its transaction commits."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import pytest
+
+from monitor.storage import row_feed
+from monitor.storage.row_feed import COMMITTED, FEW, QUICK, Look, RowFeed
+
+START = datetime(2026, 11, 30, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+Row = tuple[int, datetime, datetime]  # id, when its transaction began, when it committed
+
+
+class Rows:
+    """A table, and the clock of its database; `look` is the condition of `stored_after`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.steady_s, self.all = START, 100.0, list[Row]()
+        self.returned = 0
+        monkeypatch.setattr(row_feed.time, "monotonic", lambda: self.steady_s)
+
+    def passes(self, seconds: float, *, step: timedelta = timedelta(0)) -> None:
+        self.steady_s += seconds
+        self.now += seconds * SECOND + step
+
+    def store(self, took_s: float) -> int:
+        self.all.append((len(self.all), self.now, self.now + took_s * SECOND))
+        return len(self.all) - 1
+
+    def read(self, look: Look[int]) -> Iterator[Row]:
+        known, since = set(look.known), min(look.after, self.now) - look.span
+        for row in self.all[-10_000:]:
+            if row[1] > since and row[2] <= self.now and row[0] not in known:
+                self.returned += 1
+                yield row
+
+    def follow(self, feed: RowFeed[int]) -> list[int]:
+        new = feed.take(self.read(feed.look()), lambda row: (row[0], row[1]))
+        feed.forget(self.now)
+        return [row[0] for row in new]
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("a_second", [3, 60])
+def test_each_row_is_read_once_and_soon(
+    monkeypatch: pytest.MonkeyPatch, seed: int, a_second: int
+) -> None:
+    """Most transactions take milliseconds, some up to a minute."""
+    rows, random, feed = Rows(monkeypatch), Random(seed), RowFeed[int](START)
+    seen: list[int] = []
+    for _ in range(120):
+        for _ in range(a_second):
+            took_s = random.choice([0.01] * 30 + [4, 20, 58])
+            rows.store(took_s)
+        rows.passes(1)
+        seen += rows.follow(feed)
+        until = rows.now - (row_feed.WHOLE_AGAIN_S + 1) * SECOND
+        committed = {row[0] for row in rows.all[-40 * a_second :] if row[2] < until}
+        assert committed <= set(seen[-60 * a_second :])
+    assert len(seen) == len(set(seen))
+    assert len(feed.known) < 80 * a_second + FEW, "it does not grow"
+    if a_second == 60:
+        assert rows.returned < 1.5 * len(seen), "few rows are read in vain"
+
+
+def test_a_clock_that_is_set_back_repeats_no_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, feed = Rows(monkeypatch), RowFeed[int](START)
+    seen: list[int] = []
+    for second in range(120):
+        for _ in range(20):
+            rows.store(0.01)
+        rows.passes(1, step=-40 * SECOND if second == 60 else timedelta(0))
+        seen += rows.follow(feed)
+    assert sorted(seen) == list(range(len(rows.all)))
+
+
+def test_a_look_goes_back_a_few_seconds_where_many_rows_are_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows, feed = Rows(monkeypatch), RowFeed[int](START)
+    spans = []
+    for _ in range(60):
+        for _ in range(100):
+            rows.store(0.01)
+        rows.passes(1)
+        look = feed.look()
+        spans.append(look.span)
+        feed.take(rows.read(look), lambda row: (row[0], row[1]))
+        assert look.span == COMMITTED or len(look.known) <= 11 * 100
+    assert spans[:5] == [COMMITTED] * 5
+    assert spans[10:].count(COMMITTED) == 5
+    assert spans[10:].count(QUICK) == 45
+
+
+def test_rows_that_were_derived_at_one_instant_are_all_new() -> None:
+    feed = RowFeed[datetime](START)
+    rows = [("a", START + SECOND), ("b", START + SECOND)]
+    assert feed.take(rows, lambda row: (row[1], row[1])) == rows
+    assert feed.take(rows, lambda row: (row[1], row[1])) == []
