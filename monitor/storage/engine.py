@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection as SyncConnection
 from sqlalchemy import Engine, NullPool, TextClause, create_engine, event, text
@@ -25,8 +25,9 @@ from monitor.storage.pool import (
     meaning,
     preamble,
 )
-from monitor.storage.running_timeout import RunningTimeout
+from monitor.storage.running_timeout import STILL_S, TICK_S, RunningTimeout
 
+Result = TypeVar("Result")
 Connection = AsyncConnection  # what the functions of this room take
 
 POOL_SIZE = 3
@@ -44,10 +45,11 @@ def sql_file(name: str) -> TextClause:
 
 # waiting time for a free connection within `short_waits` while no statement is answered
 SEAT_S = 3.0
+SILENT_S = 5.0  # a server that answers no statement for so long counts as unavailable
 _SHORT_WAITS: ContextVar[bool] = ContextVar("short_waits", default=False)
 
 _STOPPED = "this process was stopped for a while"
-_LONG_S = 1  # after a faster refusal the next request may follow at once
+_LONG_S = 1.0  # after a faster refusal the next request may follow at once
 
 
 @contextmanager
@@ -83,6 +85,12 @@ class DatabaseBusy(DatabaseUnavailable):
     state = "busy"
 
 
+class DatabaseRefused(DatabaseUnavailable):
+    """Tables or rights are missing, as during a restore; the message has the remedy."""
+
+    state = "refusing statements"
+
+
 class ProcessStopped(DatabaseBusy):
     """This process was stopped during the transaction, and its failure may be due to that."""
 
@@ -91,13 +99,14 @@ class Database:
     """A small pool; `begin` is the only entry.
 
     A server that let a caller wait is not contacted again for `rest_s`: with a frozen one a round
-    of probes would otherwise wait at every step and be late. With `writes`, a read-only server
-    counts as unavailable from the first statement on. `closed`: why no transaction may begin yet;
+    of probes would otherwise wait at every step and be late. With `writes`, for a worker, a
+    read-only server counts as unavailable from the first statement on, and so does one that refuses
+    a statement because tables or rights are missing. `closed`: why no transaction may begin yet;
     until then the database counts as unavailable for that reason.
     """
 
     def __init__(
-        self, url: str, *, deadline_s: float = 15, rest_s: float = 15, writes: bool = False
+        self, url: str, *, deadline_s: float = 15, rest_s: float = 5, writes: bool = False
     ) -> None:
         self.deadline_s = deadline_s
         self.closed: str | None = None
@@ -152,6 +161,8 @@ class Database:
             except DBAPIError as error:
                 no_database = unavailable(error)
                 if no_database is None:
+                    if self._writes and (refusal := refused(error)):
+                        raise refusal from None
                     raise
                 if meaning(error) is Meaning.LOST:
                     await self._pool.discard()
@@ -166,39 +177,49 @@ class Database:
         if not _SHORT_WAITS.get():
             await self._pool.take_seat()
             return
-        asked_at, watch = time.monotonic(), RunningTimeout()
+        asked_at = time.monotonic()
+
+        def give_up_at() -> float:
+            silent = self._gave_up_at > self._answered_at
+            return asked_at if silent else max(asked_at, self._answered_at) + SEAT_S
+
+        watch = RunningTimeout()
         try:
             async with watch:
-                await self._pool.take_seat(lambda: self._give_up_at(asked_at))
+                await self._pool.take_seat(give_up_at)
         except TimeoutError:
             if watch.stood_still:
                 raise ProcessStopped(_STOPPED) from None
             self._gave_up_at = time.monotonic()
             raise DatabaseUnavailable(f"no statement was answered for {SEAT_S:g} s") from None
 
-    def _give_up_at(self, asked_at: float) -> float:
-        """Until when to wait for a server that answers no statement (monotonic)."""
-        silent = self._gave_up_at > self._answered_at
-        return asked_at if silent else max(asked_at, self._answered_at) + SEAT_S
+    async def answered(
+        self, work: Coroutine[Any, Any, Result], *, at_least_s: float = _LONG_S
+    ) -> Result:
+        """The result of work that needs this database, unless the server falls silent.
 
-    async def waited_for(self, work: Coroutine[Any, Any, object]) -> bool:
-        """Wait for work that needs this database; False if the server falls silent first.
-
-        The work is cancelled then. Raises what it raises.
+        Raises DatabaseUnavailable if no statement is answered for `SILENT_S`, and from then on for
+        `at_least_s`. The work is cancelled then, and not waited for: with a frozen server it takes
+        ten seconds to cancel a statement.
         """
-        asked_at, task = time.monotonic(), asyncio.ensure_future(work)
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        asked_at = looked_at = time.monotonic()
         try:
             while not task.done():
-                known = self._resting is not None and time.monotonic() < self._resting[0]
-                until = asked_at if known else self._give_up_at(asked_at)
-                left_s = max(until, asked_at + _LONG_S) - time.monotonic()
-                if left_s <= 0:
-                    return False
-                await asyncio.wait({task}, timeout=min(left_s, _LONG_S))
-            await task
+                await asyncio.wait({task}, timeout=TICK_S)
+                now, last = time.monotonic(), looked_at
+                looked_at = now
+                if now - last > STILL_S:  # this process was stopped: the answer may be there
+                    asked_at = now
+                known = self._gave_up_at > self._answered_at or self._rests
+                silent_s = now - (asked_at if known else max(asked_at, self._answered_at))
+                if not task.done() and silent_s > (at_least_s if known else SILENT_S):
+                    self._gave_up_at = now
+                    raise DatabaseUnavailable(f"no statement was answered for {silent_s:.0f} s")
+            return await task
         finally:
             task.cancel()
-        return True
 
     def _too_slow(self, limit_s: float, began: float) -> DatabaseUnavailable:
         """Why a transaction exceeded its deadline: the server is silent, or there is much to do.
@@ -209,8 +230,12 @@ class Database:
         kind = DatabaseBusy if answers and not _SHORT_WAITS.get() else DatabaseUnavailable
         return kind(f"{'not finished' if answers else 'no answer'} within {limit_s:g} s")
 
+    @property
+    def _rests(self) -> bool:
+        return self._resting is not None and time.monotonic() < self._resting[0]
+
     def _rest(self) -> None:
-        if self._resting is not None and time.monotonic() < self._resting[0]:
+        if self._resting is not None and self._rests:
             raise self._resting[1]
 
     def _answered(self, *_: object) -> None:
@@ -330,6 +355,14 @@ def unavailable(error: Exception) -> DatabaseUnavailable | None:
             return DatabaseUnavailable(reason, final=kind is Meaning.WRONG_ADDRESS)
 
 
+def refused(error: Exception) -> DatabaseRefused | None:
+    """The refusal of a statement because tables or rights are missing; None for other errors."""
+    state = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
+    if state not in _INCOMPLETE:
+        return None
+    return DatabaseRefused(f"{explained(error)}", final=state == _DENIED)
+
+
 def explained(error: Exception) -> str | None:
     """A database error in words, with the remedy; None for any other error."""
     if not isinstance(error, DBAPIError):
@@ -342,15 +375,19 @@ def explained(error: Exception) -> str | None:
 
 
 _MIGRATE = "Run `monitor migrate`, or point DATABASE_URL at a database of rag-monitor"
+_DENIED = "42501"  # insufficient privilege
+# Also undefined table, column, function and type, no unique index for ON CONFLICT, wrong types.
+_INCOMPLETE = {_DENIED, "42P01", "42703", "42883", "42704", "42P10", "42809", "42804", "3F000"}
 _ANY_REMEDY = "Check DATABASE_URL and the server's log"
 _REMEDIES = {
     "42P01": _MIGRATE,  # undefined table
     "42703": _MIGRATE,  # undefined column
     "42883": _MIGRATE,  # undefined function
+    "42P10": _MIGRATE,  # no unique index
     "42809": _MIGRATE,  # wrong object type
     "42804": _MIGRATE,  # datatype mismatch
     "3F": _MIGRATE,  # invalid schema name
-    "42501": "Log in as monitor_writer, or as the owner of the schema; reports need monitor_reader",
+    _DENIED: "Log in as monitor_writer, or as the owner of the schema; reports need monitor_reader",
     "25006": "Point DATABASE_URL at a server that takes writes",
     "22": "The database's encoding must be UTF8",
     "0A": "PostgreSQL 15 or newer is needed",

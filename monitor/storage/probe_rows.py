@@ -30,7 +30,7 @@ from monitor.identity.token_counts.comparison import REMEMBERED, CountsKey, Fitt
 from monitor.identity.token_counts.counts import TokenCount
 from monitor.storage import baseline_answers, fingerprints, leases, observations
 from monitor.storage.baseline_answers import CapturedSoFar, NewAnswer
-from monitor.storage.engine import Database
+from monitor.storage.engine import Database, DatabaseRefused
 from monitor.storage.fingerprints import BaselineEpoch, BaselineState, KeptState
 from monitor.storage.leases import RoundEnd
 
@@ -230,6 +230,12 @@ async def store(
             await learn(connection, [one for one in found if one.observation in stored])
             await leases.finish(connection, ends, region=region, worker=worker)
             return len(stored), ()
+    except DatabaseRefused as refused:
+        if not found:
+            raise
+        # Only what is learned lacks its tables or rights, perhaps.
+        log.error("identity learning failed", extra={"reason": str(refused)})
+        return await store(database, new, ends=ends, region=region, worker=worker)
     except DBAPIError as error:
         state = getattr(error.orig, "sqlstate", None) or ""
         if ends and not new:

@@ -54,15 +54,14 @@ class RunningTimeout:
         return self._stood_still
 
     def _wait(self) -> None:
-        wait_s = TICK_S if self._left_s is None else min(TICK_S, max(self._left_s, 0.0))
+        wait_s = TICK_S if self._left_s is None or self._left_s <= 0 else min(TICK_S, self._left_s)
         self._timer = self._loop.call_later(wait_s, self._tick)
 
     def _tick(self) -> None:
         self._look()
-        if self._left_s is not None and self._left_s <= 0:
+        if self._left_s is not None and self._left_s <= 0 and not self._timeout.expired():
             self._timeout.reschedule(self._loop.time())
-        else:
-            self._wait()
+        self._wait()  # also afterwards: to cancel a statement takes a while
 
     def _look(self) -> None:
         now = self._loop.time()

@@ -121,7 +121,7 @@ def _observation(payload: bytes) -> Observation | None:
 
 # bytes of obsolete records that a file may contain, in addition to as many of valid ones
 _GARBAGE = 1 << 20
-_LARGEST = 128 << 20  # bytes that are read of a file; a full spool has far fewer
+_LARGEST = 64 << 20  # bytes that are read of a file; a full spool has far fewer
 Held = tuple[Path, int]  # a file and its descriptor, which holds the lock
 
 

@@ -4,11 +4,12 @@ Everything is read and written for a batch of rounds. Source: docs/adr/0022-batc
 """
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from typing import NamedTuple
 
 from monitor.domain import Query, Target
 from monitor.identity import IdentityContext
@@ -28,6 +29,7 @@ from monitor.worker.context import WorkerContext, midnight_of
 TAKEN = "another worker runs it"
 BACKING_OFF = "the service is rate limiting (HTTP 429): waiting as its Retry-After demands"
 BEFORE_S = 5  # how long a database may take before a probe; after that the probe goes without it
+PATIENCE_S = 3  # the same, when it has been silent: a slot is probed twice without need
 LONGEST_BACK_OFF = timedelta(seconds=LONGEST_WAIT_S)
 
 log = logging.getLogger(__name__)
@@ -80,20 +82,8 @@ async def admit(
         spent, midnight = context.state.spent, midnight_of(context.now())
         if context.state.leaving.is_set() and not spent.whole(midnight):
             return []
-        with short_waits():
-            async with context.database.begin(deadline_s=BEFORE_S) as connection:
-                await limit_statements(connection, lock_s=1, statement_s=4, idle_s=3)
-                ours = {"region": context.region, "worker": context.worker}
-                claimed = await leases.claim(connection, wanted, **ours, unsure=unsure)
-                asked = [one for one in wanted if one in claimed and one.target not in paused]
-                queries = await probe_throttling.queries_of_rounds(
-                    connection, context, [(targets[one.target], one.slot) for one in asked]
-                )
-                ends = [RoundEnd(*one, BACKING_OFF) for one in claimed if one.target in paused]
-                ends += [
-                    RoundEnd(*one, probe_throttling.THINNED) for one in asked if not queries[one]
-                ]
-                await leases.finish(connection, ends, **ours)
+        claiming = _claimed(context, targets, wanted, unsure)
+        found = await context.database.answered(claiming, at_least_s=PATIENCE_S)
     except DatabaseUnavailable as unavailable:
         stopped = isinstance(unavailable, ProcessStopped) and set(wanted) <= set(unsure)
         if isinstance(unavailable, DatabaseBusy) and not stopped:
@@ -104,18 +94,47 @@ async def admit(
             for target, slot in due
             if target.name not in paused
         ]
-    missed = {RoundSlot(one.target, one.slot): one.missed for one in ends}
+    missed = {RoundSlot(one.target, one.slot): one.missed for one in found.ends}
     for one in wanted:
-        if (reason := missed.get(one, None if one in claimed else TAKEN)) is not None:
+        if (reason := missed.get(one, None if one in found.claimed else TAKEN)) is not None:
             facts = {"target": one.target, "slot": one.slot, "reason": reason}
             log.log(logging.DEBUG if reason == TAKEN else logging.INFO, "round missed", extra=facts)
             context.metrics.round(one.target, whole=reason in (TAKEN, probe_throttling.THINNED))
-    chosen = [one for one in asked if queries[one]]
-    known = await _known(context, [targets[one.target] for one in chosen])
+    known = await _known(context, [targets[one.target] for one in found.queries])
     return [
-        AdmittedRound(targets[one.target], one.slot, queries[one], known.get(one.target))
-        for one in chosen
+        AdmittedRound(targets[one.target], one.slot, queries, known.get(one.target))
+        for one, queries in found.queries.items()
     ]
+
+
+class ClaimedRounds(NamedTuple):
+    """`queries`: of the claimed rounds that are probed. `ends`: of those that are not."""
+
+    claimed: Collection[RoundSlot]
+    queries: Mapping[RoundSlot, Sequence[Query]]
+    ends: Sequence[RoundEnd]
+
+
+async def _claimed(
+    context: WorkerContext,
+    targets: Mapping[str, Target],
+    wanted: Sequence[RoundSlot],
+    unsure: Collection[RoundSlot],
+) -> ClaimedRounds:
+    paused = {name for name, target in targets.items() if backing_off(context, target)}
+    with short_waits():
+        async with context.database.begin(deadline_s=BEFORE_S) as connection:
+            await limit_statements(connection, lock_s=1, statement_s=4, idle_s=3)
+            ours = {"region": context.region, "worker": context.worker}
+            claimed = await leases.claim(connection, wanted, **ours, unsure=unsure)
+            asked = [one for one in wanted if one in claimed and one.target not in paused]
+            queries = await probe_throttling.queries_of_rounds(
+                connection, context, [(targets[one.target], one.slot) for one in asked]
+            )
+            ends = [RoundEnd(*one, BACKING_OFF) for one in claimed if one.target in paused]
+            ends += [RoundEnd(*one, probe_throttling.THINNED) for one in asked if not queries[one]]
+            await leases.finish(connection, ends, **ours)
+    return ClaimedRounds(claimed, {one: queries[one] for one in asked if queries[one]}, ends)
 
 
 def backing_off(context: WorkerContext, target: Target) -> bool:
@@ -147,8 +166,19 @@ async def _known(
     """
     if not targets:
         return {}
-    work = partial(_read_known, context)
-    return await context.state.reads.handled(work, targets, within_s=within_s)
+    reading = context.state.reads.handled(partial(_read_known, context), targets, within_s=within_s)
+    try:
+        return await context.database.answered(reading)
+    except DatabaseUnavailable as unavailable:
+        return _unknown(targets, unavailable)
+
+
+def _unknown(
+    targets: Iterable[Target], unavailable: DatabaseUnavailable
+) -> Mapping[str, IdentityContext]:
+    facts = {"targets": sorted(target.name for target in targets), "reason": str(unavailable)}
+    log.warning("identity history skipped", extra=facts)
+    return {}
 
 
 async def _read_known(
@@ -168,9 +198,7 @@ async def _read_known(
                 ),
             )
     except DatabaseUnavailable as unavailable:
-        facts = {"targets": sorted(each), "reason": str(unavailable)}
-        log.warning("identity history skipped", extra=facts)
-        return {}
+        return _unknown(each.values(), unavailable)
 
 
 async def _complete(context: WorkerContext) -> None:

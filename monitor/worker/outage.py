@@ -61,7 +61,9 @@ async def keep(
         log.error("observations dropped", extra=facts | {"reason": "the spool is full"})
     await context.state.spool.save()
     writing = context.state.writes.handled(partial(_write, context), ends, within_s=within_s)
-    if not await context.database.waited_for(writing):
+    try:
+        await context.database.answered(writing)
+    except DatabaseUnavailable:
         await context.state.spool.save(sync=True)
 
 

@@ -206,11 +206,7 @@ class RoundQueue:
             context, missed = self.context(), self._missed[:MISSED_AT_ONCE]
             try:
                 # A tick also claims what is due: a frozen server must not keep it.
-                with short_waits():
-                    async with context.database.begin(deadline_s=admission.BEFORE_S) as connection:
-                        recorded = await leases.miss(
-                            connection, missed, region=context.region, worker=context.worker
-                        )
+                recorded = await context.database.answered(_recorded(context, missed))
             except DatabaseUnavailable as unavailable:
                 log.debug("missed rounds not recorded", extra={"reason": str(unavailable)})
                 break
@@ -218,3 +214,11 @@ class RoundQueue:
             for one in recorded:
                 facts = {"target": one.target, "slot": one.slot, "reason": one.missed}
                 log.warning("round missed", extra=facts)
+
+
+async def _recorded(context: WorkerContext, missed: Sequence[RoundEnd]) -> Sequence[RoundEnd]:
+    with short_waits():
+        async with context.database.begin() as connection:
+            return await leases.miss(
+                connection, missed, region=context.region, worker=context.worker
+            )

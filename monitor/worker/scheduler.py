@@ -17,7 +17,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from monitor import identity
 from monitor.domain import Observation, Target
 from monitor.notifications import Channel
-from monitor.storage import DatabaseBusy, DatabaseUnavailable, leases
+from monitor.storage import DatabaseBusy, DatabaseRefused, DatabaseUnavailable, leases
 from monitor.storage.leases import RoundSlot
 from monitor.worker import (
     account_polling,
@@ -318,6 +318,8 @@ class Worker:
             await asyncio.shield(task)
         except DatabaseBusy as busy:
             log.warning("database busy", extra={"reason": str(busy)})
+        except DatabaseRefused as refused:
+            log.error("database refuses statements", extra={"reason": str(refused)})
         except DatabaseUnavailable as unavailable:
             log.warning("database unavailable", extra={"reason": str(unavailable)})
         except Exception:
@@ -394,9 +396,9 @@ class Worker:
         Not for a database that answers nothing.
         """
         if lease_keeper.held(self.context, "evaluate"):
-            with suppress(TimeoutError):
+            with suppress(TimeoutError, DatabaseUnavailable):
                 async with asyncio.timeout(WAITING_S):
-                    await self.context.database.waited_for(self._evaluated.wait())
+                    await self.context.database.answered(self._evaluated.wait())
 
     async def _keep_evaluating(self) -> None:
         """Evaluate once a second what any worker has stored, while this one holds the lease."""

@@ -20,7 +20,7 @@ from monitor.domain import (
 from monitor.rules import RULES, Rule, Window, is_literal, of_query
 from monitor.rules.explanations import FACT, answered_by
 from monitor.rules.likely_cause import caused
-from monitor.storage import Connection, lost, observations, unavailable
+from monitor.storage import Connection, lost, observations, refused, unavailable
 from monitor.worker import cause_search
 from monitor.worker.context import WorkerContext
 from monitor.worker.window_memory import WindowMemory
@@ -42,6 +42,8 @@ async def isolated(
             raise
         if busy := unavailable(error):
             log.warning("evaluation skipped", extra={"subject": subject, "reason": str(busy)})
+        elif refusal := refused(error):
+            log.error("evaluation failed", extra={"subject": subject, "reason": str(refusal)})
         else:
             log.exception("evaluation failed", extra={"subject": subject})
         return None

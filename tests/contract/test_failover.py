@@ -141,7 +141,7 @@ async def test_a_server_that_shuts_down_and_comes_back_is_used_at_once(
 async def test_a_round_does_not_wait_for_a_write_that_a_frozen_server_holds(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "SEAT_S", 0.2)
+    monkeypatch.setattr(engine, "SILENT_S", 0.2)
     async with forwarding(database_url, FreezingForwarder) as (forwarder, url):
         assert isinstance(forwarder, FreezingForwarder)
         database = Database(url, writes=True, deadline_s=600)

@@ -16,7 +16,7 @@ from monitor.domain import Target
 from monitor.notifications import ConsoleNotifier
 from monitor.storage import Database, DatabaseBusy, engine, leases, running_timeout
 from monitor.storage.leases import RoundSlot
-from monitor.worker import admission, probe_round
+from monitor.worker import admission, evaluation, probe_round
 from monitor.worker.admission import AdmittedRound
 from monitor.worker.context import WorkerContext
 from monitor.worker.round_schedule import phase
@@ -276,6 +276,36 @@ async def test_a_server_that_answers_nothing_keeps_no_round_from_being_probed(
             assert len(context.state.spool) == 2
             free.set()
             await asyncio.gather(*holders)
+
+
+async def test_tables_that_are_missing_for_a_while_keep_no_round_from_being_probed(
+    database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As during a restore, or without the rights of a role."""
+    database = Database(database_url, writes=True)
+    server = database_url.replace("+psycopg", "")
+    async with turning() as service:
+        configured = settings(tmp_path, service.url, MONITOR_TARGETS__RAG__EVERY="6h")
+        async with open_context(configured, database, ConsoleNotifier(io.StringIO())) as context:
+            worker, target = Worker(context), context.settings.targets["rag"]
+            with psycopg.connect(server, autocommit=True) as person:
+                for table in ("slots", "observations", "leases"):
+                    person.execute(f"ALTER TABLE {table} RENAME TO {table}_elsewhere")
+                slot = slot_before(target, HOUR)
+                round_ = RoundSlot("rag", slot)
+                worker.rounds.schedule.add(round_, begins_at=datetime.now(UTC), late=True)
+                await worker.rounds.tick()
+                await asyncio.gather(*worker.rounds.running.values())
+                assert len(context.state.spool) == 2
+                assert not await worker._run(evaluation.evaluate(context))
+                for table in ("slots", "observations", "leases"):
+                    person.execute(f"ALTER TABLE {table}_elsewhere RENAME TO {table}")
+            await probe_round.keep(context, [])
+    await database.close()
+    assert rows(database_url, ASKED) == [(slot,)]
+    refusal = next(r for r in caplog.records if r.message == "database refuses statements")
+    assert "Run `monitor migrate`" in vars(refusal)["reason"]
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 async def test_a_worker_that_was_stopped_during_a_claim_claims_again(

@@ -40,6 +40,24 @@ async def test_an_answer_that_came_while_the_process_was_stopped_is_in_time() ->
     assert not limit.expired
 
 
+async def test_work_that_is_slow_to_cancel_does_not_stand_still(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(running_timeout, "STILL_S", 2.0)
+    limit = RunningTimeout(0.05)
+
+    async def slow_to_cancel() -> None:
+        async with limit:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                await asyncio.sleep(2.5)
+
+    with pytest.raises(TimeoutError):
+        await slow_to_cancel()
+    assert not limit.stood_still
+
+
 async def test_an_error_after_a_stop_is_known_as_such_at_once() -> None:
     limit = RunningTimeout(60)
 
