@@ -30,6 +30,7 @@ FAILED_ROUNDS = 5
 KILLS_S = 0.3, 3.7  # between two kills
 POINT_S = 6.0  # how long a step is waited for
 PAUSES_S = (20.0, 50.0)  # beyond the lease of the evaluation, and beyond that of a notice
+STEADY_S = 15.0  # nothing is open for so long: an evaluation that lags opens no further incident
 RULES = ("fallback", "identity_unknown", "model_changed", "ttft", "ttft_unknown", "unpriced")
 
 
@@ -395,7 +396,11 @@ async def _settled(url: str, within_s: float) -> None:
             return bool(found and found[0])
         return False
 
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline and not await asyncio.to_thread(settled):  # noqa: ASYNC110
+    now = time.monotonic()
+    deadline, since = now + within_s, now
+    while now < deadline and now - since < STEADY_S:
         await asyncio.sleep(1)
+        steady = await asyncio.to_thread(settled)
+        now = time.monotonic()
+        since = since if steady else now
     await asyncio.sleep(3)  # an answer that is read now is stored

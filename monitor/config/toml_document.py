@@ -28,6 +28,11 @@ _OWN = {"MONITOR_HOME", "MONITOR_CONFIG", WHOLE_TEXT}
 ABSENT = f"MONITOR_CONFIG names no file and ./{USUAL_FILE} does not exist."
 
 
+MOST_PARTS = 32  # of a dotted key: tomllib needs memory for the square of them
+_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+"""
+_DEEP = re.compile(rf"(?<![\w-])(?:{_PART}\.[ \t]*+){{{MOST_PARTS}}}")
+
+
 START = "Create one with `monitor init`, or start from a file in examples/."
 
 
@@ -56,6 +61,8 @@ def document(variables: Mapping[str, str]) -> tuple[dict[str, Any], list[ConfigE
         return {}, [ConfigError(key, None, "MONITOR_CONFIG is set, too: unset one of them")]
     try:
         text = whole or _lines(content(path).decode("utf-8-sig"))
+        if _DEEP.search(text):
+            raise ValueError(f"a key has more than {MOST_PARTS} parts")
         return tomllib.loads(text, parse_float=Decimal), []
     except FileNotFoundError:
         remedy = f"no such file: correct MONITOR_CONFIG. {START}"

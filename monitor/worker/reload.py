@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 RULE = "configuration"
 LOOK_S = 2.0  # between two looks at the file; a change counts when it is the same at the next
-MOST_SHOWN = 5  # faults in a message; the log has all of them
+MOST_SHOWN, MOST_LOGGED = 5, 100  # faults in a message, and in the log
 AT_START = ("metrics", "channels")  # sections that are opened once, when the worker starts
 
 FileState = tuple[int, int, int]
@@ -48,7 +48,11 @@ async def reread(context: WorkerContext) -> Settings | None:
     else:
         context.state.refused = None
         return settings
-    log.error("configuration refused", extra={"source": context.settings.source, "faults": faults})
+    listed = [
+        *faults[:MOST_LOGGED],
+        *([f"and {more} more"] if (more := len(faults) - MOST_LOGGED) > 0 else []),
+    ]
+    log.error("configuration refused", extra={"source": context.settings.source, "faults": listed})
     context.state.refusal = _refusal(context, faults)
     context.state.refused = f"{context.state.refusal.sentence} First error: {faults[0]}"
     return None

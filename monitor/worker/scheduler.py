@@ -402,7 +402,11 @@ class Worker:
 
     async def _keep_evaluating(self) -> None:
         """Evaluate once a second what any worker has stored, while this one holds the lease."""
+        leaving = self.context.state.leaving
         while True:
+            if leaving.is_set() and not (self._following or self.rounds.running):
+                await asyncio.sleep(GLANCE_S)
+                continue  # the worker ends, and no round waits for an evaluation
             over, self._evaluated = self._evaluated, asyncio.Event()
             self._due_s = time.monotonic() + GLANCE_S
             done = await self._run(self._evaluate_changed())

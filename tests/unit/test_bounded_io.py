@@ -49,6 +49,14 @@ def test_a_configuration_that_is_no_file_is_one_sentence(
     assert "cannot be read: " in str(fault)
 
 
+def test_a_key_of_very_many_parts_needs_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "monitor.toml"
+    for part in ("a", '"a"', "'a b'"):
+        path.write_text(f"{'.'.join([part] * 50_000)} = 1")
+        with pytest.raises(ConfigErrors, match="a key has more than 32 parts"):
+            load({"MONITOR_CONFIG": str(path)})
+
+
 def test_a_reader_that_stalls_stops_no_writer() -> None:
     reading, writing = os.pipe()
     try:
