@@ -17,7 +17,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from monitor import identity
 from monitor.domain import Observation, Target
 from monitor.notifications import Channel
-from monitor.storage import DatabaseBusy, DatabaseRefused, DatabaseUnavailable, leases
+from monitor.storage import DatabaseBusy, DatabaseUnavailable, leases
 from monitor.storage.leases import RoundSlot
 from monitor.worker import (
     account_polling,
@@ -318,8 +318,6 @@ class Worker:
             await asyncio.shield(task)
         except DatabaseBusy as busy:
             log.warning("database busy", extra={"reason": str(busy)})
-        except DatabaseRefused as refused:
-            log.error("database refuses statements", extra={"reason": str(refused)})
         except DatabaseUnavailable as unavailable:
             log.warning("database unavailable", extra={"reason": str(unavailable)})
         except Exception:
@@ -391,10 +389,7 @@ class Worker:
             await self._evaluate(target)
 
     async def _evaluate(self, _: Target) -> None:
-        """Wait until a target is evaluated with all that is stored, if this worker evaluates.
-
-        Not for a database that answers nothing.
-        """
+        """Wait until a target is evaluated with all that is stored, if this worker evaluates."""
         if lease_keeper.held(self.context, "evaluate"):
             with suppress(TimeoutError, DatabaseUnavailable):
                 async with asyncio.timeout(WAITING_S):
@@ -402,11 +397,8 @@ class Worker:
 
     async def _keep_evaluating(self) -> None:
         """Evaluate once a second what any worker has stored, while this one holds the lease."""
-        leaving = self.context.state.leaving
-        while True:
-            if leaving.is_set() and not (self._following or self.rounds.running):
-                await asyncio.sleep(GLANCE_S)
-                continue  # the worker ends, and no round waits for an evaluation
+        leaving = self.context.state.leaving  # then only as long as a round waits for it
+        while not leaving.is_set() or self._following or self.rounds.running:
             over, self._evaluated = self._evaluated, asyncio.Event()
             self._due_s = time.monotonic() + GLANCE_S
             done = await self._run(self._evaluate_changed())

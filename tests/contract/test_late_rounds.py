@@ -303,7 +303,7 @@ async def test_tables_that_are_missing_for_a_while_keep_no_round_from_being_prob
             await probe_round.keep(context, [])
     await database.close()
     assert rows(database_url, ASKED) == [(slot,)]
-    refusal = next(r for r in caplog.records if r.message == "database refuses statements")
+    refusal = next(r for r in caplog.records if r.message == "database unavailable")
     assert "Run `monitor migrate`" in vars(refusal)["reason"]
     assert not [record for record in caplog.records if record.exc_info]
 
