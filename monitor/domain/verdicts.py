@@ -165,6 +165,10 @@ class Finding:
     usd_a_day: Decimal | None = None  # cost of the traffic of a day as it is now
     usual_usd_a_day: Decimal | None = None  # and as it was before
     of_probes: bool = False  # these costs are those of the monitor's own probes alone
+    # Of a fault that several targets may share, because they cannot be reached: `what` and
+    # `restored` of all of them, "do not answer: connection refused" and "answer again".
+    together: str = ""
+    restored_together: str = ""
 
     def updated(self, newer: "Finding") -> "Finding":
         """The newer judgement, with earlier parts where it does not state its own."""
@@ -186,6 +190,8 @@ class Finding:
             if newer.usual_usd_a_day is None
             else newer.usual_usd_a_day,
             of_probes=newer.of_probes,
+            together=newer.together,
+            restored_together=newer.restored_together,
         )
 
 
@@ -350,6 +356,8 @@ class Notice:
     recovering: str = ""  # open, but not in breach now: how it is meanwhile, in one sentence
     also: tuple[str, ...] = ()  # what else is wrong under the same number, most important first
     consequences: bool = False  # all of `also` likely follows from what the notice is about
+    others: int = 0  # so many other targets share the fault
+    targets: str = ""  # all targets that share it, if several; as many as fit into a line
     # Why the message reports what it is about: `new` under this number, `again` in breach, or
     # `grew`; empty: it continues.
     news: str = ""

@@ -65,6 +65,24 @@ class IncidentGroup:
         latest = (member.breach_since, max(member.breach_since, ended))
         return (*(one for one in member.earlier_breaches if one[1] >= start), latest)
 
+    def shares_fault(self, incident: Incident) -> bool:
+        """Whether the incident is of another target with the fault that the message describes."""
+        face = self.headline
+        return face.in_breach and self.inhibitions.shares_fault(face, incident)
+
+    @property
+    def alike(self) -> Sequence[Incident]:
+        """The members of other targets with the fault that the message describes."""
+        if not self.parts:
+            return ()
+        face = self.headline
+        return [
+            i
+            for i in self.ranked
+            if (i.open, i.in_breach) == (face.open, face.in_breach)
+            and self.inhibitions.shares_fault(face, i)
+        ]
+
     @property
     def ranked(self) -> list[Incident]:
         """The members, causes first."""
@@ -106,7 +124,7 @@ def group_of(
     *,
     stale: Collection[Key] = (),
 ) -> IncidentGroup | None:
-    """The oldest group with a cause or a symptom of this incident.
+    """The oldest group with a cause or a symptom of this incident, or with the same fault.
 
     A `stale` incident is related to nothing, because it may be over. Incidents that were announced
     under one number stay together, because people know them by that number. A group whose notices
@@ -123,5 +141,6 @@ def group_of(
             and (causes(i, incident) or (causes(incident, i) and not inhibitions.passing(i)))
             for i in group.members
         )
+        or (group.headline.key not in stale and group.shares_fault(incident))
     ]
     return min(related, key=lambda group: group.primary.opened_at, default=None)

@@ -3,9 +3,9 @@
 Source: docs/alerts.md
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from monitor.domain import ALL, Incident, Severity, Subject
 
@@ -29,15 +29,33 @@ class RuleRelations(Protocol):
     def suspects_model(self) -> bool: ...
 
 
+class TargetPlace(NamedTuple):
+    """Where a target is, and which channels are notified of it."""
+
+    host: str
+    channels: frozenset[str]
+
+
+# Targets on other hosts that fail for the same reason so near to each other share a fault, such as
+# one of the network.
+_AT_ONCE = timedelta(minutes=10)
 _READ_LATE = timedelta(minutes=15)  # after which a provider's fault has been read
 
 
 class Inhibitions:
     """Which incidents explain which others, according to the rules."""
 
-    def __init__(self, rules: Mapping[str, RuleRelations]) -> None:
-        """Raises ValueError if a rule inhibits itself, directly or through other rules."""
-        self._rules = rules
+    def __init__(
+        self,
+        rules: Mapping[str, RuleRelations],
+        *,
+        place_of: Callable[[str], TargetPlace | None] = lambda target: None,
+    ) -> None:
+        """`place_of`: where a target is; None: not known, it shares no fault.
+
+        Raises ValueError if a rule inhibits itself, directly or through other rules.
+        """
+        self._rules, self._place_of = rules, place_of
         self._depth = {name: self._chain(name, ()) for name in rules}
 
     def _chain(self, name: str, causes: tuple[str, ...]) -> int:
@@ -72,6 +90,21 @@ class Inhibitions:
         """Whether the symptom cannot be measured during the cause."""
         rule = self._rules.get(cause.rule)
         return rule is not None and symptom.rule in rule.prevents and symptom.value is None
+
+    def shares_fault(self, one: Incident, other: Incident) -> bool:
+        """Whether two targets cannot be reached for one reason: both are on the same host, or have
+        the same error at about the same time. Only if the same channels are notified of both.
+        """
+        if one.rule != other.rule or one.scope == other.scope:
+            return False
+        if not (one.finding.together and other.finding.together):
+            return False
+        place, another = self._place_of(one.scope), self._place_of(other.scope)
+        if place is None or another is None or place.channels != another.channels:
+            return False
+        alike = one.finding.together == other.finding.together
+        near = abs(one.breach_since - other.breach_since) <= _AT_ONCE
+        return place.host == another.host or (alike and near)
 
     def severity(self, *rules: str) -> Severity:
         """The most urgent severity of these rules; `page` for an unknown rule."""

@@ -18,6 +18,7 @@ from monitor.domain import (
     NoticeStatus,
     Severity,
     Verdict,
+    counted,
     instant,
     lasting,
     rounded_usd_text,
@@ -31,6 +32,7 @@ _CHECK_MODEL = "then check that the expected model answers again."
 _WAIT = "Nothing now. The incident ends by itself if this lasts."
 _BREACHES = 2  # of an incident, each stated with its times
 _RESTORED = 100  # characters of what ended, in a title
+_NAMED, _NAMED_ENDS = 20, 8  # targets that share a fault, in one line
 
 NEW, AGAIN, GREW = "new", "again", "grew"  # why a message reports a member
 News = Mapping[Key, str]  # the members that a message is sent for, and why
@@ -65,12 +67,16 @@ def group_notice(
     elif not over and finding.first_step and _explains_a_model(group, face):
         step = f"{finding.first_step.rstrip('.')}, {_CHECK_MODEL}"
         finding = replace(finding, first_step=step)
+    alike = group.alike
     for member in group.members:
-        if member is not face:
+        if member is not face and member not in alike:
             facts[_label(member, face)] = _fact(group, member, now)
     passing = group.inhibitions.passing(face)
     members_ended = [member for member in group.ranked if member.key in ended]
     breaches = group.breaches(face, now)
+    if over and alike:
+        each = [breach for one in (face, *alike) for breach in group.breaches(one, now)]
+        breaches = ((min(start for start, _ in each), max(end for _, end in each)),)
     if over:
         when = _when(breaches, now) if group.parts or len(breaches) > 1 else ""
         finding = replace(finding, money=_surplus(group, face), when=when, breaches=len(breaches))
@@ -96,6 +102,8 @@ def group_notice(
         recovering=recovering,
         also=tuple(_also(group, face, now, news=new, over=over, ended=ended)),
         consequences=not over and _explains_all(group, face, ended),
+        others=len(alike),
+        targets=_targets([face, *alike], over=over, group=group, now=now) if alike else "",
         news=new.get(face.key, ""),
         restored=_restored(group, group.just_ended if over else members_ended, now),
     )
@@ -139,7 +147,10 @@ def _explains_a_model(group: IncidentGroup, face: Incident) -> bool:
 def _explains_all(group: IncidentGroup, face: Incident, ended: Collection[Key]) -> bool:
     """Whether all other members are in breach, and the headline explains them."""
     causes = group.inhibitions.causes
-    others = [m for m in group.members if m is not face and (m.open or m.key in ended)]
+    alike = group.alike
+    others = [
+        m for m in group.members if m is not face and m not in alike and (m.open or m.key in ended)
+    ]
     return bool(others) and all(
         m.in_breach and causes(face, m) and not group.inhibitions.follows_not(face, m)
         for m in others
@@ -152,10 +163,13 @@ def _restored(group: IncidentGroup, ended: Sequence[Incident], now: datetime) ->
     Empty for the end of a single part: the finding says it. What got a name is stated by its name.
     """
     named = group.inhibitions.names_model
+    alike = group.alike if group.over else ()  # the title counts them with the first
     said = [
         f"{member.finding.restored} after {_lasted_text(group.breaches(member, now))}"
         for member in ended
-        if member.finding.restored and not any(named(other, member) for other in ended)
+        if member.finding.restored
+        and member not in alike
+        and not any(named(other, member) for other in ended)
     ]
     return "" if group.over and len(said) == 1 else plain("; ".join(said), _RESTORED)
 
@@ -170,7 +184,8 @@ def _also(
     ended: Collection[Key],
 ) -> Iterator[str]:
     """What is over, what else is wrong (new first) or recovers, and what else was wrong."""
-    others = [member for member in group.ranked if member is not face]
+    alike = group.alike
+    others = [member for member in group.ranked if member is not face and member not in alike]
     if not over:
         yield from (
             _part_over(group, member, face, now).rstrip(".")
@@ -191,6 +206,15 @@ def _also(
             yield f"{scope}{what}{older}{new}" + (f", {cost}" if cost else "") + whose
         elif member.open:
             yield f"{_label(member, face)}: {member.current_reason.rstrip('.')}"
+
+
+def _targets(alike: Sequence[Incident], *, over: bool, group: IncidentGroup, now: datetime) -> str:
+    """The targets that share a fault, each with its times once they are over, in one line."""
+    if not over:
+        return _list([one.scope for one in alike])
+    shown = alike[:_NAMED_ENDS]
+    named = [f"{one.scope} {_when(group.breaches(one, now), now)}" for one in shown]
+    return "; ".join([*named, *[f"{len(alike) - len(shown)} more"] * (len(alike) > len(shown))])
 
 
 def _costs_more(member: Incident) -> bool:
@@ -226,9 +250,10 @@ def _end(group: IncidentGroup, now: datetime) -> str:
     parts = (
         f"{_label(member, group.headline)} {_lasted_text(times[member.key])}"
         + (f": {member.ended.rstrip('.')}" if member.ended else "")
-        for member in group.ranked
+        for member in group.ranked[:_NAMED]
     )
-    return f"Over after {lasting(end - start)}. {'; '.join(parts)}."
+    more = f"; {len(group.members) - _NAMED} more" if len(group.members) > _NAMED else ""
+    return f"Over after {lasting(end - start)}. {'; '.join(parts)}{more}."
 
 
 def _now(group: IncidentGroup, news: News, ended: Collection[Key], now: datetime) -> str:
@@ -242,14 +267,25 @@ def _now(group: IncidentGroup, news: News, ended: Collection[Key], now: datetime
     reported.append(begin + face.current_reason)
     if not face.in_breach:
         reported.append(_not_sure(face))
+    alike = group.alike
+    if more := [member.scope for member in alike if member.key in news]:
+        reported.append(f"Now also {counted(len(more), 'more target')}: {_list(more)}.")
+    elif alike:
+        same = _list([member.scope for member in alike])
+        reported.append(f"The same is true of {counted(len(alike), 'other target')}: {same}.")
     for member in group.members:
-        if member is face or not member.open:
+        if member is face or not member.open or member in alike:
             continue
         if not member.in_breach:
             reported.append(f"{_label(member, face)}: {member.current_reason}")
         elif member.key in news:
             reported.append(f"Now also {_label(member, face)}: {member.because}")
     return " ".join(reported)
+
+
+def _list(names: Sequence[str]) -> str:
+    more = [f"{len(names) - _NAMED} more"] * (len(names) > _NAMED)
+    return ", ".join([*names[:_NAMED], *more])
 
 
 def _part_over(group: IncidentGroup, member: Incident, face: Incident, now: datetime) -> str:

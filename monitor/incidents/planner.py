@@ -88,6 +88,7 @@ class _Draft:
         self.reported: dict[Key, tuple[Key, ...]] = {}
         self.joined: set[Key] = set()  # incidents that the channel has not reported
         self.unheard: set[Key] = set()  # joined a message that already covers it
+        self.gathered: set[Key] = set()  # share the fault of a message that was just sent
         self.stale: Collection[Key] = ()
         self.inhibitions = inhibitions
         self.silence, self.policy, self.now = silence, policy, now
@@ -137,8 +138,13 @@ class _Draft:
 
     def regroup(self, group: IncidentGroup) -> None:
         """Plan one notice for what the channel does not yet know about a group."""
-        primary = group.primary
-        news = {i.key: why for i in group.members if (why := self.news(i, primary))}
+        primary, alike = group.primary, {i.key for i in group.alike}
+        news = {i.key: why for i in group.members if (why := self.news(i, primary, alike))}
+        if self.announced(primary) and self.now < primary.last_told_at + self.policy.gathering:
+            # One message for all that follow at once.
+            later = {key for key in news.keys() & alike if self.follows(key, primary)}
+            self.gathered |= later
+            news = {key: why for key, why in news.items() if key not in later}
         if not self.may_notify(primary):
             self.leave_for_later(group)
         elif group.over:
@@ -170,6 +176,7 @@ class _Draft:
             change is IncidentChange.RESOLVED
             or recovering
             or member.key in self.unheard
+            or (member.key in self.gathered and member.key in self.joined)
             or self.is_explained(member)
         )
 
@@ -228,19 +235,27 @@ class _Draft:
         before = self.before.get(incident.key)
         return before is not None and incident.open and incident.once != before.once
 
-    def news(self, incident: Incident, primary: Incident) -> str:
+    def news(self, incident: Incident, primary: Incident, alike: Collection[Key]) -> str:
         """Why it is news: new to the channel, or it returned or grew since the last message.
 
-        Empty if it is none. The last message is the last audible one.
+        Empty if it is none. The last message is the last audible one. `alike`: they joined without
+        a message of their own, which is sent a little later for all of them.
         """
         returned_at = incident.reopened_at if incident.open else None
         if returned_at is not None and returned_at > primary.last_told_at:
             return AGAIN
-        if incident.key in self.joined:
+        if incident.key in self.joined or (
+            incident.key in alike and self.follows(incident.key, primary)
+        ):
             return AGAIN if incident.reopenings else NEW
         if self.relapsed(incident, primary):
             return AGAIN
         return GREW if self.grew(incident) else ""
+
+    def follows(self, key: Key, primary: Incident) -> bool:
+        """Whether it joined or came back since the last audible message."""
+        incident = self.incidents[key]
+        return incident.open and (key in self.joined or incident.turned_at > primary.last_told_at)
 
     def relapsed(self, incident: Incident, primary: Incident) -> bool:
         """Whether it is in breach again after a message reported its recovery."""

@@ -34,6 +34,9 @@ class ReminderPolicy:
     lingering: timedelta = timedelta(
         minutes=30
     )  # before an incident that outlasts its cause is reported alone
+    # Targets that cannot be reached for the same reason within this time after a message about one
+    # of them are one further message.
+    gathering: timedelta = timedelta(minutes=5)
 
     def calm_needed(self, incident: Incident) -> timedelta:
         """How long the incident must be free of breaches before it ends."""

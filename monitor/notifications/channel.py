@@ -31,10 +31,11 @@ class ChannelFilter:
         if self.severity and notice.severity not in self.severity:
             return False
         return any(
-            self._takes(rule, scope) for rule, scope in ((notice.rule, notice.scope), *reported)
+            self.hears(rule, scope) for rule, scope in ((notice.rule, notice.scope), *reported)
         )
 
-    def _takes(self, rule: str, scope: str) -> bool:
+    def hears(self, rule: str, scope: str) -> bool:
+        """Whether it accepts notices of a rule about a scope, whatever their severity."""
         if self.rules and rule not in self.rules:
             return False
         known = RULES.get(rule)

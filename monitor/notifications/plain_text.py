@@ -115,26 +115,33 @@ def ongoing(notice: Notice) -> bool:
 
 def title(notice: Notice, clean: Clean = cleaned) -> str:
     """Scope, problem in words, and number; at most `TITLE` characters."""
-    scope = "" if notice.scope == ALL else f"{clean(notice.scope, _NAME)}: "
+    scope = "" if notice.scope == ALL else f"{_whose(notice, clean)}: "
     if not ongoing(notice):
         after = "" if notice.since is None else f" after {_lasted(notice)}"
         if notice.restored:
             restored = clean(notice.restored, TITLE - len(scope))
             return f"{scope}{restored if scope else _upper(restored)}{_suffix(notice)}"
-        if restored := notice.finding.restored:
+        together = notice.finding.restored_together if notice.others else ""
+        if restored := together or notice.finding.restored:
             after = f"{',' if after else ''}{after}{_suffix(notice)}"
             restored = clean(restored, TITLE - len(scope) - len(after))
             return f"{scope}{restored if scope else _upper(restored)}{after}"
         whose = scope or f"{_upper(clean(notice.rule, _RULE).replace('_', ' '))}: "
         return f"{whose}resolved{after}{_suffix(notice)}"
     suffix = _suffix(notice)
-    what = notice.finding.what or notice.sentence.rstrip(".")
+    together = notice.finding.together if notice.others else ""
+    what = together or notice.finding.what or notice.sentence.rstrip(".")
     if notice.restored:
         began = notice.news in ("new", "again")
         rest = "open" if notice.recovering else "now" if began else "still"
         what = f"{notice.restored}; {rest}: {what}"
     what = clean(what, TITLE - len(scope) - len(suffix))
     return f"{scope}{what if scope else _upper(what)}{suffix}"
+
+
+def _whose(notice: Notice, clean: Clean) -> str:
+    others = f" and {counted(notice.others, 'other target')}" if notice.others else ""
+    return f"{clean(notice.scope, _NAME)}{others}"
 
 
 def _suffix(notice: Notice) -> str:
@@ -155,6 +162,8 @@ def summary(notice: Notice, clean: Clean = cleaned) -> Iterator[str]:
     parts = _is(notice) if ongoing(notice) else _was(notice)
     if said := " ".join(filter(None, parts)):
         yield clean(said, SUMMARY)
+    if notice.targets:
+        yield f"Targets: {clean(notice.targets, SUMMARY)}."
     if notice.also:
         named = "; ".join(islice(notice.also, _ALSO))
         more = f" and {len(notice.also) - _ALSO} more" if len(notice.also) > _ALSO else ""

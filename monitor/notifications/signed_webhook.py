@@ -98,6 +98,9 @@ class NoticeDocument:
         str, Field(description="The rule, or digest, clock, storage, configuration, test.")
     ]
     target: Annotated[str, Field(description="The target; else a provider, a channel, or all.")]
+    targets: Annotated[
+        str | None, Field(description="All targets that share the fault, if several: 20 at most.")
+    ]
     title: Annotated[str, Field(description="Whom it is about, and what is wrong, in few words.")]
     summary: Annotated[
         str | None,
@@ -263,6 +266,7 @@ def document(notice: Notice, channel: str, *, runbook_url: str | None = None) ->
         number=notice.number,
         rule=plain(notice.rule),
         target=plain(notice.scope),
+        targets=_part(notice.targets),
         title=title(notice),
         summary="\n".join(summary(notice)) or None,
         sentence=cleaned(notice.sentence, SENTENCE),

@@ -11,6 +11,7 @@ from monitor.domain import (
     CERTAIN,
     Finding,
     Incident,
+    Outcome,
     Sample,
     Severity,
     Subject,
@@ -26,6 +27,8 @@ from monitor.rules.window import PATIENCE, TRIED, Window
 
 _ROWS = 60
 _INSTANT = timedelta(microseconds=1)
+# No connection is made: targets on the same host fail together.
+_UNREACHABLE = (Outcome.REFUSED, Outcome.CONNECT, Outcome.DNS, Outcome.TLS)
 _REPORTED = "Check what the service reports, then the service, its host and the latest deployment."
 
 
@@ -126,7 +129,12 @@ class DownRule(Rule):
             else f"The latest probe failed: {named(bad)}.",
             rows=tuple(sample.id for sample in bad[:_ROWS]),
             facts={"First failure": f"{begun.astimezone(UTC):%H:%M:%S} UTC"},
-            finding=_finding(shown, begun, earlier),
+            finding=_finding(
+                shown,
+                begun,
+                earlier,
+                ongoing=latest_incident is not None and latest_incident.open,
+            ),
             since=begun if state is VerdictState.BREACH else None,
         )
 
@@ -183,15 +191,23 @@ class DownRule(Rule):
 
 
 def _finding(
-    shown: Sequence[tuple[bool, Sample]], begun: datetime, earlier: Sequence[Sample]
+    shown: Sequence[tuple[bool, Sample]],
+    begun: datetime,
+    earlier: Sequence[Sample],
+    *,
+    ongoing: bool,
 ) -> Finding:
     """What failed, as the header phrases it, and the service's own error message.
 
     `earlier`: the failures of earlier breaches of the incident; its end names those as well.
+    `ongoing`: it is open. A server that starts again may answer with errors for a while.
     """
     bad = [sample for good, sample in shown if not good]
     since = [good for good, sample in shown if sample.at >= begun]
-    error, of = reported_error(bad), len(shown)
+    error, of, together = reported_error(bad), len(shown), ""
+    lost = [sample for sample in bad if sample.outcome in _UNREACHABLE]
+    if 2 * len(lost) > len(bad) and (ongoing or bad[0].outcome in _UNREACHABLE):
+        together = f"do not answer: {failure_words(lost)}"
     probes = f"{len(bad)} of {of} probes" if of > 1 else "the latest probe"
     failed = f"{failure_words(bad)} on {probes}"
     answered = sum(since)  # in between
@@ -202,6 +218,8 @@ def _finding(
         what=f"does not answer: {failed}",
         was=f"{'probes failed' if answered else 'no answer'} {{when}} ({whole})",
         restored="answers again",
+        together=together,
+        restored_together="answer again" if together else "",
         began="probes have failed since {since}; " if answered else "no answer since {since}",
         extent=f"{answered} of {len(since)} since then succeeded" if answered else "",
         first_step=_REPORTED if error else "",

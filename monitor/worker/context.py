@@ -7,20 +7,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from monitor.config import Settings
 from monitor.domain import Notice, Target
 from monitor.identity import IdentityContext, IdentityLearning
 from monitor.identity.token_counts.counts import Counter
+from monitor.incidents.inhibitions import Inhibitions, TargetPlace
 from monitor.metrics import Metrics
 from monitor.notifications import Channel
 from monitor.notifications.channel import Key
 from monitor.pricing.book import PriceBook
 from monitor.pricing.reconciliation import ReconciledDay
 from monitor.probing.client import ProbeClient
+from monitor.rules import DEFAULT_RULES, DownRule
 from monitor.storage import Connection, Database
 from monitor.storage.batch import Batch
 from monitor.storage.leases import RoundEnd, RoundSlot
@@ -201,3 +205,21 @@ class WorkerContext:
     @staticmethod
     def now() -> datetime:
         return datetime.now(UTC)
+
+
+def inhibitions(context: WorkerContext) -> Inhibitions:
+    """Which incidents explain which others, or share a fault, as it is configured now."""
+
+    @cache
+    def place(name: str) -> TargetPlace | None:
+        target = context.settings.targets.get(name)
+        if target is None:
+            return None
+        notified = (
+            channel
+            for channel, opened in context.channels.items()
+            if opened.accepts.hears(DownRule.name, name)
+        )
+        return TargetPlace(urlsplit(target.url).hostname or "", frozenset(notified))
+
+    return Inhibitions({**DEFAULT_RULES, **context.settings.rules}, place_of=place)

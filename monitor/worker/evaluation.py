@@ -23,14 +23,12 @@ from monitor.domain import (
     Verdict,
     VerdictState,
 )
-from monitor.incidents.inhibitions import Inhibitions
 from monitor.incidents.planner import IncidentStep, plan
 from monitor.incidents.silences import abandoned
 from monitor.incidents.state_machine import IncidentChange, ReminderPolicy
 from monitor.metrics import EvaluationTime
 from monitor.pricing.meters import day_of
 from monitor.rules import (
-    DEFAULT_RULES,
     RULES,
     ProbeUsage,
     SpendRule,
@@ -58,7 +56,7 @@ from monitor.worker import (
     standby,
     target_verdicts,
 )
-from monitor.worker.context import WorkerContext
+from monitor.worker.context import WorkerContext, inhibitions
 from monitor.worker.daily_spend import days, since_the_row
 from monitor.worker.reading_ahead import LARGE, ReadAhead
 from monitor.worker.step_writing import write_steps as _apply
@@ -157,7 +155,7 @@ async def _evaluate(
         steps = plan(
             latest,
             [*of_targets.verdicts, *overall, *gone],
-            inhibitions=Inhibitions({**DEFAULT_RULES, **context.settings.rules}),
+            inhibitions=inhibitions(context),
             silence=silence,
             policy=policy,
             stale=stale,

@@ -206,3 +206,33 @@ async def test_in_mode_immediate_messages_of_a_fallback_name_their_query(
     assert notified[0][1].startswith("Query kbli: The latest answer")
     assert "Query kbli: " in notified[1][1]
     assert rows(database_url, "SELECT rule, query FROM report.incidents") == [("fallback", "kbli")]
+
+
+async def test_a_dead_server_with_many_targets_is_one_message(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    before = settings(tmp_path)
+    path = tmp_path / "monitor.toml"
+    written = path.read_text()
+    more = "".join(written.replace("targets.rag", f"targets.t{n:02}") for n in range(2, 14))
+    path.write_text(written + more)
+    after = load({"MONITOR_CONFIG": str(path), "SERVICE_KEY": "canary-key-4711"})
+    assert len(after.targets) == len(before.targets) + 12
+    async with open_context(after, database) as context:
+        begun = context.now() - timedelta(minutes=2)
+        failed = [
+            observation(
+                target=target, query=query, slot=begun + minute * MINUTE,
+                started_at=begun + minute * MINUTE, outcome=Outcome.REFUSED,
+                error="Connection refused", ttft_ms=None, identity=Identity.UNKNOWN,
+            )
+            for target in after.targets for minute in range(3) for query in ("hi", "kbli")
+        ]  # fmt: skip
+        async with database.begin() as connection:
+            await observations.add(connection, failed)
+        assert await evaluation.evaluate(context)
+        await evaluation.evaluate(context)
+    found = rows(database_url, "SELECT incident, status, notice->>'others' FROM outbox")
+    assert found == [(1, "FIRING", "12")]
+    parts = "SELECT count(*), count(part_of), count(DISTINCT announced_as) FROM incidents"
+    assert rows(database_url, parts) == [(13, 12, 1)]

@@ -77,6 +77,16 @@ DOWN = Finding(
     first_step="Renew the key at the provider that the service uses.",
     certainty="certain (100 %) that probes failed, counted over 6 probes",
 )
+REFUSED = Finding(
+    what="does not answer: connection refused on 5 of 6 probes",
+    was="no answer {when} (connection refused on 5 of 6 probes)",
+    restored="answers again",
+    began="no answer since {since}",
+    certainty="certain (100 %) that probes failed, counted over 6 probes",
+    together="do not answer: connection refused",
+    restored_together="answer again",
+    cause_owner=CauseOwner.CANNOT_TELL,
+)
 VANISHED = Finding(
     what="no sources for 3 queries: visa: usually 5",
     was="no sources for 3 queries {when} (visa: usually 5)",
@@ -329,6 +339,16 @@ CASES = {
     **{f"{name}_firing": opened for name, opened in OPENED.items()},
     **{f"{name}_still_firing": _still(name) for name in OPENED},
     **{f"{name}_resolved": _ended(name) for name in OPENED},
+    "down_of_several_targets": replace(
+        OPENED["down"], finding=REFUSED, others=2, targets="helpdesk, search, wiki",
+        sentence="5 of the last 6 probes failed: 5 refused. The same is true of 2 other targets: "
+        "search, wiki.",
+    ),
+    "down_of_several_targets_resolved": replace(
+        _ended("down"), finding=replace(REFUSED, when="from 10:48 to 12:00 UTC"), others=2,
+        targets="helpdesk from 10:48 to 11:58 UTC; search from 10:48 to 12:00 UTC; wiki from 10:50 "
+        "to 12:00 UTC",
+    ),
     "down_resolved_without_a_check": replace(
         _ended("down"),
         sentence="Over after 1 h 12 min. Target removed from the configuration; closed without a "
