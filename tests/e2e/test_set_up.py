@@ -123,6 +123,17 @@ def test_a_step_is_one_line_with_its_seconds_and_is_done_once(clone: Path) -> No
     assert run(clone, "install") == (0, "", [])
 
 
+def test_byte_code_is_kept_in_the_environment_if_none_shall_be_beside_the_sources(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONPYCACHEPREFIX", raising=False)
+    assert run(clone, "check")[0] == 0
+    assert [path.name.partition(".")[0] for path in (clone / ".venv").rglob("needed.*.pyc")] == [
+        "needed"
+    ]
+    assert not list((clone / "monitor").rglob("*.pyc"))
+
+
 def test_a_package_with_another_hash_is_refused(clone: Path) -> None:
     lock = clone / "requirements-worker.lock"
     lock.write_text(f"needed==1 --hash=sha256:{'0' * 64}\n")
