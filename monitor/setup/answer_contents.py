@@ -6,7 +6,7 @@ from monitor.dialects.event_rules import compiled
 from monitor.domain import Framing, Usage, usd_text
 from monitor.setup.answer_text_fields import kinds_of, leaves_of, seen_in
 from monitor.setup.attempt_log import RecognizedService
-from monitor.setup.event_kinds import session_path
+from monitor.setup.event_kinds import session_path, sources_path
 
 _OPTIONS = "docs/dialects.md#custom"
 _QUESTION = "ask a question that needs documents, with --question"
@@ -41,8 +41,20 @@ def _sources(service: RecognizedService) -> str:
         return f"{sources.count:,} in this answer"
     if sources is not None or "sources" in service.target.options:
         return f"none in this answer. If it needed none, {_QUESTION}"
+    if listed := _unread(service):
+        return listed
     remedy = _configured(service, "it lists retrieved documents", 'sources = "EXPRESSION"')
     return f"not found. If the service retrieves documents, {_QUESTION}. {remedy}"
+
+
+def _unread(service: RecognizedService) -> str | None:
+    """That a built-in dialect does not read a list that is in the answer."""
+    dialect = service.target.dialect
+    seen = seen_in(service.transcript.events, ())
+    found = None if dialect == "custom" else sources_path(seen, kinds_of(seen, leaves_of(seen)))
+    if found is None:
+        return None
+    return f"not read by dialect {dialect}, but found at {found[0]}: --dialect custom reads them"
 
 
 def _configured(service: RecognizedService, condition: str, option: str) -> str:

@@ -114,7 +114,7 @@ def _leaves_of(
             yield EventLeaf(path, leaf.name, leaf.above, values)
 
 
-def sources_path(seen: Sequence[Seen], kinds: Kinds, *, text: str) -> tuple[str, bool] | None:
+def sources_path(seen: Sequence[Seen], kinds: Kinds, *, text: str = "") -> tuple[str, bool] | None:
     """The expression of the list of retrieved sources, and whether it has entries.
 
     It is known by its own name, else by its event's. A list with entries is preferred: an answer

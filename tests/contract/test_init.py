@@ -268,6 +268,35 @@ def test_init_says_what_the_answer_contains_and_what_not(name: str, tmp_path: Pa
     assert [line for line in written if line not in text] == [], text
 
 
+@pytest.mark.parametrize(
+    ("listed", "said"),
+    [
+        ('[{"title": "terms.md"}]', "sources: 1 in this answer"),  # no chunk, so `custom` is taken
+        (
+            '{"items": [{"title": "terms.md"}]}',
+            "sources: not read by dialect openai_chat, but found at _event == 'citations' && "
+            "items: --dialect custom reads them",
+        ),
+    ],
+)
+def test_sources_in_an_event_of_their_own_beside_a_known_dialect(
+    listed: str, said: str, tmp_path: Path
+) -> None:
+    chunks = (TRANSCRIPTS / "openai_chat" / "openai.txt").read_text(encoding="utf-8")
+    cited = f"event: citations\ndata: {listed}\n\n{chunks}"
+
+    def service(asked: Asked) -> Reply:
+        known = asked["path"] == "/v1/chat/completions" and (asked["body"] or {}).get("messages")
+        return (200, SSE, [cited]) if known else (400, JSON, ['{"error": "messages: missing"}'])
+
+    with served(service) as (url, _):
+        address = f"{url}/v1/chat/completions"
+        assert said in init(tmp_path, address, "--model", "m").out
+        own = f"{tmp_path}/own.toml"
+        again = init(tmp_path, address, "--dialect", "custom", "--output", own)
+    assert "sources: 1 in this answer" in again.out
+
+
 TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
 KNOWN: Mapping[str, tuple[str, str, str]] = {  # path of the endpoint, media type, transcript
     "openai_chat": ("/v1/chat/completions", SSE, "openrouter.txt"),
