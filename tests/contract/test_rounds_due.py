@@ -138,3 +138,12 @@ async def test_a_new_database_has_no_absence(database: Database) -> None:
     async with database.begin() as connection:
         await rollup_rows.note_absence(connection, running=timedelta(seconds=1))
         assert not await connection.scalar(text("SELECT count(*) FROM report.worker_absences"))
+
+
+async def test_a_round_that_was_asked_before_it_had_to_begin_is_due(database: Database) -> None:
+    """Otherwise a report right after a start has more answers than rounds."""
+    current = slot_of(datetime.now(UTC), EVERY)
+    due = text("SELECT sum(rounds_expected), sum(rounds_missed) FROM report.ttft_hourly")
+    assert await missed(database, current - EVERY, current, since=current - EVERY) == 0
+    async with database.begin() as connection:
+        assert tuple((await connection.execute(due)).one()) == (2, 0)

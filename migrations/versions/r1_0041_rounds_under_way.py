@@ -1,0 +1,24 @@
+"""A round that was asked is due, also one that did not have to begin yet."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "r1_0041"
+down_revision = "r1_0040"
+branch_labels = None
+depends_on = None
+
+HERE = Path(__file__).parent
+
+
+def upgrade() -> None:
+    _run(revision)
+
+
+def downgrade() -> None:
+    _run("r1_0039")
+
+
+def _run(folder: str) -> None:
+    op.execute((HERE / folder / "ttft_hours.sql").read_text(encoding="utf-8"))
