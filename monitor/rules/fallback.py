@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
-from itertools import islice, takewhile
+from itertools import islice
 from typing import ClassVar, Self
 
 from monitor.domain import (
@@ -160,9 +160,9 @@ def _none_fell(scope: str, state: VerdictState, n: int, *, limit: float, literal
 
 def _unidentified(window: Window, n: int) -> int:
     """The answers of unknown model since the identified one before the latest n of these."""
-    known = window.known.samples
+    known, log = window.known.samples, window.log
     since = known[-n - 1].at if n < len(known) else known[-n].at
-    latest = takewhile(lambda sample: sample.at > since, reversed(window.samples))
+    latest = map(log.kind, range(log.before(since), log.end))
     named = (Identity.EXPECTED, Identity.FALLBACK)
     return sum(bool(one.outcome.good) and one.identity not in named for one in latest)
 
