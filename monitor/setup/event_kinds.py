@@ -12,19 +12,22 @@ from typing import Any
 from monitor.dialects.event_rules import compiled
 from monitor.setup.answer_text_fields import EventLeaf, Seen, bare_name, equals, step
 
-_NOUN = (
-    r"sources?|documents?|docs?|citations?|cites?|references?|refs?|passages?|chunks?|contexts?|"
-    r"footnotes?|attributions?"
-)
+_STRONG = r"sources?|documents?|docs?|citations?|cites?|references?|refs?|footnotes?|attributions?"
+_NOUN = rf"{_STRONG}|passages?|chunks?|contexts?"
 _FOUND = (
     r"retriev(?:ed|al|er)|search|source|relevant|rag|kb|knowledge|context|grounding|cited|"
     r"used|vector|web|supporting|reference"
 )
+_LEAD, _TAIL = (
+    r"on|all|final|answer|response|message|file|url|list|tool",
+    (r"list|found|retrieved|used|updated?|ready|event|end|data|items|results?"),
+)
 # Fields and events that hold sources, as bare names: `source_documents` is `sourcedocuments`.
-_SOURCES = re.compile(rf"(?:{_FOUND}){{0,2}}(?:{_NOUN})|retrieved|retrieval")
+_SURE = re.compile(rf"(?:{_LEAD})?(?:{_FOUND}){{0,2}}(?:{_STRONG})(?:{_TAIL})?")
+_SOURCES = re.compile(rf"{_SURE.pattern}|(?:{_FOUND}){{0,2}}(?:{_NOUN})|retrieved|retrieval")
 _FIELDS = re.compile(rf"{_SOURCES.pattern}|(?:{_FOUND}){{1,2}}(?:results?|hits?|matches|nodes)")
 _RESULTS = re.compile(rf"(?:on)?(?:{_FOUND}){{1,2}}(?:results?|hits?|matches|nodes|end)?")
-_CALL = re.compile(r'from_json\(|[")]')
+_CALL = re.compile(r'(?:from_json|values)\(|[")]')
 _COUNTS = re.compile(r"count|total|n|num|number|size|length")
 _USAGES = re.compile(
     r"(?:token|llm|model|api)?(?:usages?|stats|statistics|metrics?|billing|costs?|meters?)|"
@@ -135,7 +138,8 @@ def _within(path: str, text: str) -> bool:
 def _sources(seen: Sequence[Seen], kinds: Kinds) -> Iterator[tuple[str, Any]]:
     for one in seen:
         for path, value in _lists(one):
-            if _FIELDS.fullmatch(bare_name(_CALL.sub("", path).rpartition(".")[2])):
+            *above, name = map(bare_name, _CALL.sub("", path).split("."))
+            if _FIELDS.fullmatch(name) or any(map(_SURE.fullmatch, above)):
                 yield path, value
     for names, objects in ((_SOURCES, False), (_RESULTS, True)):
         for kind in kinds_named(kinds, names):
@@ -154,6 +158,7 @@ def _in_events(
             for path, value in _lists(one, tuples=kind.tuples)
             if not objects or (value and isinstance(value[0], dict))
         ]
+        lists = [one for one in lists if not one[0].startswith("values(")] or lists
         lists.sort(key=lambda item: (-_weight(item[1]), item[0].count(".")))
         yield from ((f"{kind.condition} && {path}", value) for path, value in lists)
         numbers += [
@@ -184,6 +189,8 @@ def _walk(
     if len(found) >= _MOST_LISTS:
         return
     if isinstance(value, dict) and depth < _DEPTH:
+        if depth and value and all(isinstance(inner, dict) for inner in value.values()):
+            found.append((f"values({path})", list(value.values())))  # by their names
         for name, inner in value.items():
             if depth or name not in ("_data", "_event", "_prefix"):
                 _walk(
