@@ -94,6 +94,7 @@ class MeasurementQuality:
     worst_lag_ms: float | None
     rounds_expected: int | None  # None: the interval is unknown
     rounds_missed: int | None
+    extra: int = 0  # probes that were sent on suspicion: they belong to no round
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +205,8 @@ def quality_lines(found: MeasurementQuality) -> Iterator[tuple[str, str]]:
         ("incomplete or missed rounds", found.rounds_missed),
     ):
         yield name, "–" if rounds is None else f"{rounds:,}"
+    if found.extra:
+        yield "extra probes on suspicion, which belong to no round", f"{found.extra:,}"
 
 
 def value_of(rule: str, value: float | Decimal | None) -> str:

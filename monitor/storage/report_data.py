@@ -153,6 +153,7 @@ class Ended(NamedTuple):
     stamp: str
     probes: int
     worst_lag_ms: float | None
+    extra: int  # of these, sent on suspicion: they belong to no round
 
 
 class HealthReportRow(NamedTuple):

@@ -173,6 +173,7 @@ def _quality(found: ReportRows) -> page_data.MeasurementQuality:
         worst_lag_ms=max(lags, default=None),
         rounds_expected=rounds.expected if rounds else None,
         rounds_missed=rounds.missed if rounds else None,
+        extra=sum(item.extra for item in found[report_data.ENDED]),
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from monitor.reports.html import html_page
-from monitor.reports.page_data import ReportPage
+from monitor.reports.page_data import ReportPage, quality_lines
 from monitor.reports.timeline import runs
 from monitor.storage import Database, incident_rows, observations, report_data
 from monitor.worker import report_page
@@ -164,6 +164,19 @@ async def test_a_gap_has_no_entry_and_degraded_samples_are_left_out(
     # A round is ten minutes; the failed and the badly timed one have no entry either.
     assert gaps == [timedelta(minutes=70), 2 * TEN, 2 * TEN]
     assert found.quality.degraded == 2
+
+
+async def test_extra_probes_are_stated_beside_the_rounds(
+    database: Database, tmp_path: Path
+) -> None:
+    await seed_history(database, hours=2)
+    at = datetime.now(UTC) - timedelta(minutes=5)
+    extra = [observation(origin="burst", slot=at, started_at=at) for _ in range(3)]
+    async with database.begin() as connection:
+        await observations.add(connection, extra)
+    found = (await page(database, tmp_path, timedelta(days=1))).targets[0]
+    lines = dict(quality_lines(found.quality))
+    assert lines["extra probes on suspicion, which belong to no round"] == "3"
 
 
 async def test_phases_follow_one_another(database: Database, tmp_path: Path) -> None:
