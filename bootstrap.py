@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
+BYTECODE = VENV / "bytecode"  # where none shall be written beside the sources
 WORKER, EVERYTHING = "requirements-worker.lock", "requirements.lock"  # the second holds the first
 LAST_LINES = 20  # of a step that failed
 USAGE = """usage: ./run COMMAND          for example ./run demo; ./run --help names all
@@ -160,6 +161,10 @@ def install(lock):
 
 LAUNCHER = """#!/bin/sh
 export RAG_MONITOR_COMMAND="${{RAG_MONITOR_COMMAND:-$0}}" # named in hints
+if [ -n "${{PYTHONDONTWRITEBYTECODE:-}}" ]; then # not beside the sources
+    unset PYTHONDONTWRITEBYTECODE
+    export PYTHONPYCACHEPREFIX="${{PYTHONPYCACHEPREFIX:-{bytecode}}}"
+fi
 exec "{python}" -P -m monitor "$@"
 """
 
@@ -183,7 +188,8 @@ def set_up(lock):
         libraries = sysconfig.get_path("purelib", "venv", {"base": str(VENV)})
         Path(libraries, "rag_monitor.pth").write_text(f"{ROOT}\n", encoding="utf-8")
         launcher = BIN / "monitor"  # for scripts, as an installed package has it
-        launcher.write_text(LAUNCHER.format(python=PYTHON), encoding="utf-8")
+        launched = LAUNCHER.format(python=PYTHON, bytecode=BYTECODE)
+        launcher.write_text(launched, encoding="utf-8")
         launcher.chmod(0o755)
     install(lock)
     for name in {WORKER, lock}:
@@ -197,7 +203,7 @@ def become(*command):
     any, each command compiles all modules, which doubles the time that it takes to start.
     """
     if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
-        os.environ.setdefault("PYTHONPYCACHEPREFIX", str(VENV / "bytecode"))
+        os.environ.setdefault("PYTHONPYCACHEPREFIX", str(BYTECODE))
     if os.name == "nt":
         sys.exit(subprocess.run(command).returncode)
     os.execv(command[0], command)

@@ -132,6 +132,9 @@ def test_byte_code_is_kept_in_the_environment_if_none_shall_be_beside_the_source
         "needed"
     ]
     assert not list((clone / "monitor").rglob("*.pyc"))
+    shutil.rmtree(clone / ".venv" / "bytecode")
+    subprocess.run([clone / ".venv" / "bin" / "monitor", "check"], check=True)
+    assert list((clone / ".venv" / "bytecode").rglob("needed.*.pyc"))
 
 
 def test_a_package_with_another_hash_is_refused(clone: Path) -> None:
