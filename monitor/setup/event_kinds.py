@@ -18,10 +18,8 @@ _FOUND = (
     r"retriev(?:ed|al|er)|search|source|relevant|rag|kb|knowledge|context|grounding|cited|"
     r"used|vector|web|supporting|reference"
 )
-_LEAD, _TAIL = (
-    r"on|all|final|answer|response|message|file|url|list|tool",
-    (r"list|found|retrieved|used|updated?|ready|event|end|data|items|results?"),
-)
+_LEAD = r"on|all|final|answer|response|message|file|url|list|tool"
+_TAIL = r"list|found|retrieved|used|updated?|ready|event|end|data|items|results?"
 # Fields and events that hold sources, as bare names: `source_documents` is `sourcedocuments`.
 _SURE = re.compile(rf"(?:{_LEAD})?(?:{_FOUND}){{0,2}}(?:{_STRONG})(?:{_TAIL})?")
 _SOURCES = re.compile(rf"{_SURE.pattern}|(?:{_FOUND}){{0,2}}(?:{_NOUN})|retrieved|retrieval")
