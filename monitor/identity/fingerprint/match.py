@@ -91,8 +91,10 @@ def follow_answer(
     seen = answer_features(answer)
     vector = quantised(profile.fingerprint.vector(seen))
     tie = crc32(f"{track.judged}/{wording(answer)}".encode()) / 2**32
-    received = tuple(map(quantised, profile.fingerprint.vectors))
-    track = track.bet(vector, received, tie)
+    gone = {one.query for one in sources if one.gone}
+    alone = len(profile.fingerprint.queries) > len(profile.fingerprint.queries - gone) == 1
+    of = profile.fingerprint.vectors_of(answer.query) if alone else profile.fingerprint.vectors
+    track = track.bet(vector, tuple(map(quantised, of)), tie, alone=alone)
     foreign = other_language(answer.text, usual=profile.language)
     if foreign is None:
         courses = tuple(_course(track, candidate, seen) for candidate in profile.candidates)

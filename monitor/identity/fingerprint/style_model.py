@@ -95,6 +95,10 @@ class Fingerprint:
         """Learned from one answer each of many queries: it can judge answers to any query."""
         return len(self._of) == len(self._learnt) >= _FEW
 
+    def vectors_of(self, query: str) -> Sequence[Vector]:
+        """Those of the answers to one query."""
+        return [self.vectors[at] for at in self._of.get(query, ())]
+
     def vector(self, answer: AnswerFeatures) -> Vector:
         """How far a new answer is away, in standard deviations of the learned answers."""
         of = self._of.get(answer.query) or range(len(self._learnt))

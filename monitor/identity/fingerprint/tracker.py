@@ -153,9 +153,14 @@ class TrackerState:
         lead = self.leading
         return self.change < HELD_AT and not (lead and lead.established)
 
-    def bet(self, vector: Vector, received: Sequence[Vector], tie: float) -> Self:
-        """Rank one more answer among the earlier ones, then add it to them."""
-        known = (*received, *self.accepted)
+    def bet(
+        self, vector: Vector, received: Sequence[Vector], tie: float, *, alone: bool = False
+    ) -> Self:
+        """Rank one more answer among the earlier ones, then add it to them.
+
+        `alone`: among the `received` ones only, which then are answers to the same query.
+        """
+        known = received if alone else (*received, *self.accepted)
         ranked = ranks(vector, known, self.directions, tie=tie)
         bets = wagered(self.bets, ranked, received=len(known))
         after = replace(
@@ -190,7 +195,9 @@ class TrackerState:
                 asdict(course) | {"latest": _packed(course.latest)} for course in self.courses
             ],
             "wordings": list(self.wordings),
-            "sources": [[one.query, one.marks, one.latest.isoformat()] for one in self.sources],
+            "sources": [
+                [one.query, one.marks, one.latest.isoformat(), one.gone] for one in self.sources
+            ],
             "since": self.since and self.since.isoformat(),
         }
 
@@ -220,8 +227,8 @@ class TrackerState:
             courses=tuple(courses),
             wordings=tuple(kept["wordings"]),
             sources=tuple(
-                QuerySources(query, marks, datetime.fromisoformat(latest))
-                for query, marks, latest in kept.get("sources", ())  # not in an older state
+                QuerySources(query, marks, datetime.fromisoformat(latest), *gone)
+                for query, marks, latest, *gone in kept.get("sources", ())  # older states: none
             ),
             since=None if kept["since"] is None else datetime.fromisoformat(kept["since"]),
         )

@@ -26,6 +26,7 @@ class QuerySources:
     query: str
     marks: str
     latest: datetime
+    gone: bool = False  # the latest answer lost its sources
 
     def lost(self, sources: int | None, *, at: datetime) -> bool:
         """Whether an answer with this number of sources lost them. None: it lists none."""
@@ -35,7 +36,8 @@ class QuerySources:
     def after(self, sources: int | None, *, at: datetime) -> Self:
         """The state after one more answer, which has not lost its sources."""
         marks = (self.marks + ("1" if sources else "0"))[-LOOKED_AT:]
-        return replace(self, marks=marks, latest=max(at, self.latest) if sources else self.latest)
+        latest = max(at, self.latest) if sources else self.latest
+        return replace(self, marks=marks, latest=latest, gone=False)
 
 
 def lost_sources(
@@ -52,6 +54,5 @@ def after_answer(
     found = next((one for one in known if one.query == query), None)
     if found is None:
         return (*known, QuerySources(query, "1", at)) if sources else tuple(known)
-    if found.lost(sources, at=at):
-        return tuple(known)
-    return tuple(one.after(sources, at=at) if one is found else one for one in known)
+    new = replace(found, gone=True) if found.lost(sources, at=at) else found.after(sources, at=at)
+    return tuple(new if one is found else one for one in known)
