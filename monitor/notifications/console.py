@@ -50,6 +50,7 @@ class ConsoleNotifier(Notifier):
             descriptor = stream.fileno()
         except (OSError, ValueError):  # in memory
             stream.write(data.decode(encoding))
+            stream.flush()
             return
         stream.flush()
         if bounded_io.write(descriptor, data, within_s=PATIENCE_S) < len(data):

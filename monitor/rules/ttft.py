@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 from monitor.domain import (
     CERTAIN,
     UNJUDGED,
+    CauseOwner,
     Finding,
     Incident,
     Outcome,
@@ -193,11 +194,15 @@ class TtftRule(Rule):
         shown = own[: max(_SHOWN, self.rounds)]
         verdict = self._verdict(window, VerdictState.BREACH, shown)
         samples = [sample for round_, _ in shown for sample in round_.samples]
-        cause, facts = suspect(samples, self.limit_ms), latest_incident.facts
+        facts, finding = latest_incident.facts, verdict.finding
+        # A cause that was found stays; where it only points to a place, the queries of now count.
+        if latest_incident.finding.cause_owner in (None, CauseOwner.CANNOT_TELL):
+            where = suspect(samples, self.limit_ms)
+            finding = replace(finding, cause=where.cause, first_step=where.first_step)
         return replace(
             verdict,
             facts={label: facts[label] for label in _PROOF if label in facts} | by_query(samples),
-            finding=replace(verdict.finding, cause=cause.cause, first_step=cause.first_step),
+            finding=finding,
             since=begun,
         )
 

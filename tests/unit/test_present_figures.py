@@ -5,7 +5,16 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
-from monitor.domain import Finding, Incident, Notice, NoticeStatus, Sample, Verdict, VerdictState
+from monitor.domain import (
+    CauseOwner,
+    Finding,
+    Incident,
+    Notice,
+    NoticeStatus,
+    Sample,
+    Verdict,
+    VerdictState,
+)
 from monitor.incidents.planner import plan
 from monitor.incidents.state_machine import ReminderPolicy
 from monitor.notifications.plain_text import plain_text, title
@@ -226,3 +235,17 @@ def test_every_query_of_a_large_loss_is_followed_until_it_is_well() -> None:
     assert verdict.finding.what == "no sources for query q11: usually 5"
     assert [*verdict.facts] == ["Query q11"]
     assert verdict.finding.was == "no sources for 12 queries {when} (q0: usually 5)"
+
+
+def test_a_cause_that_was_found_is_not_replaced_by_where_it_is_slow() -> None:
+    """After a restart the search may find nothing any more."""
+    rule, slow = TtftRule(), [(1000.0,) * 3] * 40 + [(2400.0,) * 3] * 3
+    incident = opened(rule, window(timed(slow)))
+    found = replace(
+        incident.finding, cause="the key of openrouter expired", cause_owner=CauseOwner.BILLING
+    )
+    later = window(timed([*slow, *[(900.0, 900.0, 9000.0)] * 5]))
+    now, notice = reminder(rule, replace(incident, finding=found), later)
+    assert now.finding.cause == "the key of openrouter expired"
+    assert now.facts["By query"].startswith("q2 9000 ms")
+    assert "Likely cause (billing): the key of openrouter expired" in plain_text(notice)
