@@ -1,5 +1,6 @@
 """The command `monitor` and its subcommands; each is implemented in `monitor/cli/`."""
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -107,6 +108,8 @@ def run(
     """
     # While nothing handles it, the kernel keeps SIGTERM from process 1, as in a container.
     signal.signal(signal.SIGTERM, _end)
+    if not (sys.stdin and sys.stdin.isatty()):  # it asks for a reload, which is not needed yet
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from monitor.cli.run import run as work
 
     work(log_format and log_format.value)
@@ -691,11 +694,24 @@ def _span(text: str) -> timedelta:
 
 
 def main() -> None:
+    _replace_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal that is not UTF-8 shows `?`
             stream.reconfigure(errors="replace")
     _name_as_started(app)
     app(prog_name=command_name())
+
+
+def _replace_closed() -> None:
+    """Let nothing else get the numbers of standard streams that the shell closed.
+
+    `sys.stdout` stays None: a command whose output goes nowhere says so.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def _name_as_started(group: typer.Typer) -> None:

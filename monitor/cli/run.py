@@ -32,6 +32,7 @@ OTHER_FILES = 256  # that a worker may have open besides the connections of its 
 # With 5 ms, as usual, an evaluation waits so long for each of its answers from the database while
 # another thread works, such as the one that writes a page of `/metrics`.
 THREAD_TURN_S = 0.001
+END_S = 2.0  # for tasks that are cancelled at the end
 SCHEMA_WAIT_S = 120  # a release command may still be migrating
 
 log = logging.getLogger(__name__)
@@ -94,7 +95,17 @@ async def work(settings: Settings, url: str) -> None:
                 if failed := await connecting:
                     raise failed
     finally:
+        await _end_tasks()
         await database.close()
+
+
+async def _end_tasks() -> None:
+    """Cancel what still runs, again and again: psycopg first waits for a frozen server."""
+    until_s = time.monotonic() + END_S
+    while (rest := asyncio.all_tasks() - {asyncio.current_task()}) and time.monotonic() < until_s:
+        for task in rest:
+            task.cancel()
+        await asyncio.wait(rest, timeout=0.2)
 
 
 async def _ready(database: Database, settings: Settings, url: str, leaving: asyncio.Event) -> bool:

@@ -11,7 +11,7 @@ from monitor.domain import Delivery, Notice, Sent, TryLater
 from monitor.notifications.notifier import ChannelCheck, ChannelOptions, Notifier
 from monitor.notifications.plain_text import plain_text
 
-PATIENCE_S = 10.0  # for a pipe that nobody reads
+PATIENCE_S = 2.0  # for a pipe that nobody reads
 UNSET = "no notification channel is configured: messages go to the console"
 
 

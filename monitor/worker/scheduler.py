@@ -305,7 +305,8 @@ class Worker:
             self._scheduler.remove_job(job)
 
     async def _run_job(self, job: Callable[[], Awaitable[object]]) -> None:
-        await self._run(job())
+        with suppress(asyncio.CancelledError):  # when the process ends: the scheduler would log it
+            await self._run(job())
 
     async def _run(self, work: Awaitable[object]) -> bool:
         """One independent piece of work: its failure is logged and stops no other.
