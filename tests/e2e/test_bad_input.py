@@ -77,6 +77,31 @@ def test_a_signal_ends_a_worker_that_waits_for_its_schema_at_once(
         assert "monitor migrate" not in process.log().splitlines()[-1]
 
 
+def test_a_worker_runs_without_standard_streams(tmp_path: Path, database_url: str) -> None:
+    configuration(tmp_path, "http://127.0.0.1:9")
+    apart = ["sh", "-c", 'exec "$@" <&- 1>&- 2>&-', "sh"]
+    with worker(tmp_path, *apart, DATABASE_URL=database_url) as process:
+        stored = "SELECT 1 FROM observations LIMIT 1"
+
+        found = eventually(
+            lambda: rows(database_url, stored) or process.child.poll(), 60, "a probe"
+        )
+        assert found == [(1,)], "the process ended"
+        numbers = [Path(f"/proc/{process.child.pid}/fd/{n}").readlink() for n in range(3)]
+        assert numbers == [Path("/dev/null")] * 3
+        os.kill(process.child.pid, signal.SIGTERM)
+        assert process.child.wait(60) == 0
+
+
+def test_a_reload_during_the_start_is_none(tmp_path: Path, empty_url: str) -> None:
+    configuration(tmp_path, "http://127.0.0.1:9")
+    with worker(tmp_path, DATABASE_URL=empty_url) as process:
+        eventually(lambda: "waiting up to 120 s" in process.log() or None, 60, "the wait")
+        os.kill(process.child.pid, signal.SIGHUP)
+        os.kill(process.child.pid, signal.SIGTERM)
+        assert process.child.wait(60) == 0, "SIGHUP ends a process that does not handle it"
+
+
 def test_a_database_that_does_not_exist_ends_the_worker_at_once(
     tmp_path: Path, server_url: str
 ) -> None:
