@@ -169,6 +169,7 @@ class Finding:
     # `restored` of all of them, "do not answer: connection refused" and "answer again".
     together: str = ""
     restored_together: str = ""
+    unconnected: bool = False  # no connection is made, so the fault is not of one target alone
 
     def updated(self, newer: "Finding") -> "Finding":
         """The newer judgement, with earlier parts where it does not state its own."""
@@ -192,6 +193,7 @@ class Finding:
             of_probes=newer.of_probes,
             together=newer.together,
             restored_together=newer.restored_together,
+            unconnected=newer.unconnected,
         )
 
 

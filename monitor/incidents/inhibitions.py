@@ -92,19 +92,25 @@ class Inhibitions:
         return rule is not None and symptom.rule in rule.prevents and symptom.value is None
 
     def shares_fault(self, one: Incident, other: Incident) -> bool:
-        """Whether two targets cannot be reached for one reason: both are on the same host, or have
-        the same error at about the same time. Only if the same channels are notified of both.
+        """Whether two targets cannot be reached for one reason.
+
+        Without a connection: both are on the same host, or have the same error at about the same
+        time. If a gateway answers: all three. Only if the same channels are notified of both.
         """
+        found, another = one.finding, other.finding
         if one.rule != other.rule or one.scope == other.scope:
             return False
-        if not (one.finding.together and other.finding.together):
+        if not (found.together and another.together):
             return False
-        place, another = self._place_of(one.scope), self._place_of(other.scope)
-        if place is None or another is None or place.channels != another.channels:
+        place, elsewhere = self._place_of(one.scope), self._place_of(other.scope)
+        if place is None or elsewhere is None or place.channels != elsewhere.channels:
             return False
-        alike = one.finding.together == other.finding.together
         near = abs(one.breach_since - other.breach_since) <= _AT_ONCE
-        return place.host == another.host or (alike and near)
+        at_once = near and found.together == another.together
+        same_host = place.host == elsewhere.host
+        if found.unconnected and another.unconnected:
+            return same_host or at_once
+        return same_host and at_once
 
     def severity(self, *rules: str) -> Severity:
         """The most urgent severity of these rules; `page` for an unknown rule."""

@@ -29,6 +29,7 @@ _ROWS = 60
 _INSTANT = timedelta(microseconds=1)
 # No connection is made: targets on the same host fail together.
 _UNREACHABLE = (Outcome.REFUSED, Outcome.CONNECT, Outcome.DNS, Outcome.TLS)
+_GATEWAY = ("HTTP 502", "HTTP 503", "HTTP 504")
 _REPORTED = "Check what the service reports, then the service, its host and the latest deployment."
 
 
@@ -205,9 +206,12 @@ def _finding(
     bad = [sample for good, sample in shown if not good]
     since = [good for good, sample in shown if sample.at >= begun]
     error, of, together = reported_error(bad), len(shown), ""
-    lost = [sample for sample in bad if sample.outcome in _UNREACHABLE]
-    if 2 * len(lost) > len(bad) and (ongoing or bad[0].outcome in _UNREACHABLE):
-        together = f"do not answer: {failure_words(lost)}"
+    unconnected = False
+    for alike in (_unconnected, _behind_gateway):
+        lost = list(filter(alike, bad))
+        if 2 * len(lost) > len(bad) and (ongoing or alike(bad[0])):
+            together, unconnected = f"do not answer: {failure_words(lost)}", alike is _unconnected
+            break
     probes = f"{len(bad)} of {of} probes" if of > 1 else "the latest probe"
     failed = f"{failure_words(bad)} on {probes}"
     answered = sum(since)  # in between
@@ -220,11 +224,21 @@ def _finding(
         restored="answers again",
         together=together,
         restored_together="answer again" if together else "",
+        unconnected=unconnected,
         began="probes have failed since {since}; " if answered else "no answer since {since}",
         extent=f"{answered} of {len(since)} since then succeeded" if answered else "",
         first_step=_REPORTED if error else "",
         certainty=f"{CERTAIN} that probes failed, counted over {counted(of, 'probe')}",
     )
+
+
+def _unconnected(sample: Sample) -> bool:
+    return sample.outcome in _UNREACHABLE
+
+
+def _behind_gateway(sample: Sample) -> bool:
+    """Whether a gateway answers, and says that the server behind it does not."""
+    return sample.outcome is Outcome.UNAVAILABLE or (sample.error or "")[:8] in _GATEWAY
 
 
 def _tried(window: Window, *, since: datetime) -> Sequence[tuple[bool, Sample]]:

@@ -22,7 +22,9 @@ REFUSED = Finding(
     began="no answer since {since}",
     together="do not answer: connection refused",
     restored_together="answer again",
+    unconnected=True,
 )
+GATEWAY = replace(REFUSED, together="do not answer: HTTP 502", unconnected=False)
 FAILED = replace(REFUSED, what="does not answer: HTTP 500", together="", restored_together="")
 NAMES = [f"t{n:02}" for n in range(1, 14)]
 
@@ -162,6 +164,8 @@ def test_a_host_that_dies_again_within_the_hour_is_one_message_again() -> None:
 
 APART = {
     "another host, much later": (places(["t01"], "a") | places(["t02"], "b"), 15, REFUSED),
+    "a gateway on another host": (places(["t01"], "a") | places(["t02"], "b"), 0, GATEWAY),
+    "a gateway, much later": (places(["t01", "t02"]), 15, GATEWAY),
     "other channels": (places(["t01"]) | places(["t02"], channels="team"), 0, REFUSED),
     "the service answers with errors": (places(["t01", "t02"]), 0, FAILED),
     "a target whose place is not known": (places(["t01"]), 0, REFUSED),
@@ -184,6 +188,12 @@ def test_other_hosts_that_fail_alike_at_once_are_one_message() -> None:
     story = Story(places(["t01"], "a") | places(["t02"], "b"))
     (notice,) = story.judge(MINUTE, {"t01": BREACH, "t02": BREACH})
     assert notice.others == 1
+
+
+def test_a_gateway_whose_server_is_dead_is_one_message() -> None:
+    story = Story(places(NAMES))
+    (notice,) = story.judge(MINUTE, dict.fromkeys(NAMES, BREACH), finding=GATEWAY)
+    assert title(notice) == "t01 and 12 other targets: do not answer: HTTP 502 · #1"
 
 
 def test_a_muted_target_does_not_silence_the_others() -> None:
@@ -220,6 +230,21 @@ def test_what_can_be_shared_is_that_no_connection_is_made(
     seen = window(iter([replace(one, outcome=outcome) for one, outcome in given]))
     finding = DownRule().judge(seen, None, after(seen)).finding
     assert (finding.together, bool(finding.restored_together)) == (together, bool(together))
+    assert finding.unconnected is bool(together)
+
+
+@each(("error", "together"), [
+    ("HTTP 502: Bad Gateway", "do not answer: HTTP 502"),
+    ("HTTP 504", "do not answer: HTTP 504"),
+    ("HTTP 500: broken", ""),
+    ("HTTP 401: invalid x-api-key", ""),
+])  # fmt: skip
+def test_what_a_gateway_says_of_its_server_can_be_shared(error: str, together: str) -> None:
+    bad = {"outcome": Outcome.HTTP_STATUS, "error": error}
+    given = [replace(one, **bad) if not one.outcome.good else one for one in marked("...|xxx|xxx")]
+    seen = window(iter(given))
+    finding = DownRule().judge(seen, None, after(seen)).finding
+    assert (finding.together, finding.unconnected) == (together, False)
 
 
 def test_the_gathering_is_counted_from_stored_state() -> None:
