@@ -21,6 +21,8 @@ async def write_steps(
     takers: Takers,
 ) -> bool:
     """Write all steps; if one cannot be written, write the others without it."""
+    if not steps:
+        return False
     write = partial(_written, connection, takers=takers)
     written = await isolated(connection, "incidents", partial(write, steps, latest))
     if written is not None:
