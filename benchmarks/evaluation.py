@@ -2,6 +2,8 @@
 
     python -m benchmarks.evaluation                            100 targets with a day of rows
     python -m benchmarks.evaluation --targets 1000             1.44 million rows: some minutes
+    python -m benchmarks.evaluation --targets 1000 --rows 20 --ticks 240 --failing
+                                                               an outage of the whole fleet
     python -m benchmarks.evaluation --targets 100 --profile    with the functions that take longest
 
 An embedded Postgres gets the rows of the last 24 hours: one query and one round a minute for each
@@ -35,7 +37,7 @@ from benchmarks.fleets.processes import family_cpu_s, rss_mib
 from benchmarks.fleets.rows import seed_day
 from benchmarks.fleets.service import MODEL
 from monitor.config import Settings, load
-from monitor.domain import CostSource, Observation, Target
+from monitor.domain import CostSource, Identity, Observation, Outcome, Target
 from monitor.probing.garbage_collection import gc_paused
 from monitor.rules import Rule
 from monitor.storage import Database, leases, observations
@@ -149,8 +151,14 @@ class Measured:
         return not self.context.state.windows.changed
 
 
-def probe(target: Target, at: datetime) -> Observation:
-    """A new row like those of the day."""
+def probe(target: Target, at: datetime, *, failed: bool) -> Observation:
+    """A new row like those of the day, or one that was refused."""
+    if failed:
+        return observation(
+            target=target.name, query="hi", slot=at, started_at=at, outcome=Outcome.REFUSED,
+            ttft_ms=None, error="refused", model_detected=None, identity=Identity.UNKNOWN,
+            cost_usd=None, cost_source=None,
+        )  # fmt: skip
     made = observation(target=target.name, query="hi", slot=at, started_at=at)
     return replace(
         made,
@@ -193,7 +201,7 @@ async def measure(
         with cProfile.Profile() if given.profile == "ticks" else nullcontext() as profile:
             for tick in range(given.ticks):
                 due = [targets[(tick * a_tick + n) % len(targets)] for n in range(a_tick)]
-                await store(context, due)
+                await store(context, due, failed=given.failing)
                 measured.lag.worst_ms()
                 await measured.evaluate(ticks)
                 due_s += 1
@@ -223,10 +231,11 @@ async def measure(
     return int(missed > 0)
 
 
-async def store(context: WorkerContext, targets: Sequence[Target]) -> None:
+async def store(context: WorkerContext, targets: Sequence[Target], *, failed: bool = False) -> None:
     async with context.database.begin() as connection:
         now = context.now()
-        await observations.add(connection, [probe(target, now) for target in targets])
+        new = [probe(target, now, failed=failed) for target in targets]
+        await observations.add(connection, new)
 
 
 async def take_over(measured: Measured, name: str) -> float:
@@ -297,6 +306,7 @@ def arguments() -> argparse.Namespace:
     option("--targets", type=int, default=100, metavar="N")
     option("--rows", type=int, default=1440, metavar="N", help="rows of each target at the start")
     option("--ticks", type=int, default=60, metavar="N")
+    option("--failing", action="store_true", help="all targets are refused in the ticks")
     option("--profile", choices=("takeover", "ticks"))
     option("--directory", help="where the temporary directory is made")
     return parser.parse_args()

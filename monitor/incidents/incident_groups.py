@@ -6,9 +6,10 @@ it. Each incident keeps its own row, so that its duration is known.
 Source: docs/alerts.md
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from monitor.domain import Incident, NoticeStatus
 from monitor.incidents.inhibitions import Inhibitions
@@ -16,7 +17,7 @@ from monitor.incidents.inhibitions import Inhibitions
 Key = tuple[str, str]  # rule and scope
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: it may have thousands of members, so what follows is kept
 class IncidentGroup:
     """A primary incident and its parts: open, or resolved but not yet reported as resolved."""
 
@@ -24,7 +25,7 @@ class IncidentGroup:
     parts: tuple[Incident, ...]
     inhibitions: Inhibitions
 
-    @property
+    @cached_property
     def members(self) -> tuple[Incident, ...]:
         return self.primary, *self.parts
 
@@ -33,7 +34,7 @@ class IncidentGroup:
         """The number in its messages; None until the database assigns one."""
         return self.primary.announced_as or self.primary.number
 
-    @property
+    @cached_property
     def headline(self) -> Incident:
         """The incident that the message describes: deepest cause in breach, else one still open.
 
@@ -65,12 +66,7 @@ class IncidentGroup:
         latest = (member.breach_since, max(member.breach_since, ended))
         return (*(one for one in member.earlier_breaches if one[1] >= start), latest)
 
-    def shares_fault(self, incident: Incident) -> bool:
-        """Whether the incident is of another target with the fault that the message describes."""
-        face = self.headline
-        return face.in_breach and self.inhibitions.shares_fault(face, incident)
-
-    @property
+    @cached_property
     def alike(self) -> Sequence[Incident]:
         """The members of other targets with the fault that the message describes."""
         if not self.parts:
@@ -83,7 +79,11 @@ class IncidentGroup:
             and self.inhibitions.shares_fault(face, i)
         ]
 
-    @property
+    @cached_property
+    def alike_keys(self) -> Collection[Key]:
+        return {incident.key for incident in self.alike}
+
+    @cached_property
     def ranked(self) -> list[Incident]:
         """The members, causes first."""
         return sorted(self.members, key=self.inhibitions.rank)
@@ -97,50 +97,20 @@ def incident_groups(
     incidents: Mapping[Key, Incident], inhibitions: Inhibitions
 ) -> list[IncidentGroup]:
     """All groups that the channel shows as open."""
-    believed = [i for i in incidents.values() if i.told is NoticeStatus.FIRING]
-    leaders = [i for i in believed if i.part_of is None]
+    parts: dict[Key, list[Incident]] = {}
+    leaders = []
+    for incident in incidents.values():
+        if incident.told is not NoticeStatus.FIRING:
+            continue
+        if incident.part_of is None:
+            leaders.append(incident)
+        else:
+            parts.setdefault(incident.part_of, []).append(incident)
     return [
         IncidentGroup(
             primary,
-            tuple(sorted((i for i in believed if i.part_of == primary.key), key=inhibitions.rank)),
+            tuple(sorted(parts.get(primary.key, ()), key=inhibitions.rank)),
             inhibitions,
         )
         for primary in leaders
     ]
-
-
-def adds_nothing(incident: Incident, group: IncidentGroup) -> bool:
-    """Whether the incident adds nothing new: an unmeasurable TTFT during an outage, or a passing
-    symptom, which the message of its cause then states."""
-    prevents, passing = group.inhibitions.prevents, group.inhibitions.passing(incident)
-    explains = group.inhibitions.causes if passing else prevents
-    return any(member.in_breach and explains(member, incident) for member in group.members)
-
-
-def group_of(
-    incident: Incident,
-    notified: Iterable[IncidentGroup],
-    inhibitions: Inhibitions,
-    *,
-    stale: Collection[Key] = (),
-) -> IncidentGroup | None:
-    """The oldest group with a cause or a symptom of this incident, or with the same fault.
-
-    A `stale` incident is related to nothing, because it may be over. Incidents that were announced
-    under one number stay together, because people know them by that number. A group whose notices
-    have no number is joined by no cause: that gets its own.
-    """
-    number, causes = incident.announced_as or incident.number, inhibitions.causes
-    related = [
-        group
-        for group in notified
-        if (number is not None and number == group.number)
-        or any(
-            i.open
-            and i.key not in stale
-            and (causes(i, incident) or (causes(incident, i) and not inhibitions.passing(i)))
-            for i in group.members
-        )
-        or (group.headline.key not in stale and group.shares_fault(incident))
-    ]
-    return min(related, key=lambda group: group.primary.opened_at, default=None)

@@ -3,7 +3,7 @@
 Source: docs/alerts.md
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
@@ -70,7 +70,7 @@ class Inhibitions:
     def rank(self, incident: Incident) -> tuple[int, bool, datetime]:
         """Sort key: causes before their symptoms, providers before targets, then by age."""
         depth = self._depth.get(incident.rule, 0)
-        return -depth, not self._of_provider(incident), incident.opened_at
+        return -depth, not self.of_provider(incident), incident.opened_at
 
     def causes(self, cause: Incident, symptom: Incident) -> bool:
         """Whether one incident explains another on the same target, or as a cause for every target.
@@ -80,7 +80,7 @@ class Inhibitions:
         targets. A passing symptom is one change: only what began with it explains it.
         """
         rule = self._rules.get(cause.rule)
-        near = cause.scope in (symptom.scope, ALL) or self._of_provider(cause)
+        near = cause.scope in (symptom.scope, ALL) or self.of_provider(cause)
         explained = rule is not None and symptom.rule in rule.inhibits and near
         if explained and self.passing(symptom):
             return abs(symptom.breach_since - cause.breach_since) <= _TOGETHER
@@ -112,6 +112,14 @@ class Inhibitions:
             return same_host or at_once
         return same_host and at_once
 
+    def fault_keys(self, incident: Incident) -> Collection[Hashable]:
+        """Two incidents that share a fault have one of these in common."""
+        place = self._place_of(incident.scope) if incident.finding.together else None
+        if place is None:
+            return ()
+        rule, notified = incident.rule, place.channels
+        return (rule, notified, place.host), (rule, notified, None, incident.finding.together)
+
     def severity(self, *rules: str) -> Severity:
         """The most urgent severity of these rules; `page` for an unknown rule."""
         known = [self._rules[rule].severity for rule in rules if rule in self._rules]
@@ -124,14 +132,16 @@ class Inhibitions:
 
     def replaces_model(self, cause: Incident, symptom: Incident) -> bool:
         """Whether a fault at a provider may be the reason that another model answers."""
-        rule = self._rules.get(symptom.rule)
-        suspected = rule is not None and rule.suspects_model
-        return suspected and self._of_provider(cause) and self.causes(cause, symptom)
+        return self.about_model(symptom) and self.of_provider(cause) and self.causes(cause, symptom)
+
+    def about_model(self, incident: Incident) -> bool:
+        """Whether it is about the model that answers."""
+        rule = self._rules.get(incident.rule)
+        return rule is not None and rule.suspects_model
 
     def names_model(self, cause: Incident, symptom: Incident) -> bool:
         """Whether both are about the model that answers, and the cause knows more of it."""
-        rules = [self._rules.get(one.rule) for one in (cause, symptom)]
-        both = all(rule is not None and rule.suspects_model for rule in rules)
+        both = self.about_model(cause) and self.about_model(symptom)
         return both and self.causes(cause, symptom)
 
     def follows_not(self, cause: Incident, symptom: Incident) -> bool:
@@ -141,10 +151,11 @@ class Inhibitions:
         gets a name later is the same fault, which was there before.
         """
         detected_at = symptom.reopened_at or symptom.opened_at
-        late = _READ_LATE if self._of_provider(cause) else timedelta(0)
+        late = _READ_LATE if self.of_provider(cause) else timedelta(0)
         later = detected_at < cause.breach_since - late
         return self.causes(cause, symptom) and later and not self.names_model(cause, symptom)
 
-    def _of_provider(self, incident: Incident) -> bool:
+    def of_provider(self, incident: Incident) -> bool:
+        """Whether it is a provider's, so that it concerns every target."""
         rule = self._rules.get(incident.rule)
         return rule is not None and rule.subject is Subject.PROVIDER

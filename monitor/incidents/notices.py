@@ -69,7 +69,7 @@ def group_notice(
         finding = replace(finding, first_step=step)
     alike = group.alike
     for member in group.members:
-        if member is not face and member not in alike:
+        if member is not face and member.key not in group.alike_keys:
             facts[_label(member, face)] = _fact(group, member, now)
     passing = group.inhibitions.passing(face)
     members_ended = [member for member in group.ranked if member.key in ended]
@@ -147,9 +147,11 @@ def _explains_a_model(group: IncidentGroup, face: Incident) -> bool:
 def _explains_all(group: IncidentGroup, face: Incident, ended: Collection[Key]) -> bool:
     """Whether all other members are in breach, and the headline explains them."""
     causes = group.inhibitions.causes
-    alike = group.alike
+    alike = group.alike_keys
     others = [
-        m for m in group.members if m is not face and m not in alike and (m.open or m.key in ended)
+        m
+        for m in group.members
+        if m is not face and m.key not in alike and (m.open or m.key in ended)
     ]
     return bool(others) and all(
         m.in_breach and causes(face, m) and not group.inhibitions.follows_not(face, m)
@@ -163,13 +165,14 @@ def _restored(group: IncidentGroup, ended: Sequence[Incident], now: datetime) ->
     Empty for the end of a single part: the finding says it. What got a name is stated by its name.
     """
     named = group.inhibitions.names_model
-    alike = group.alike if group.over else ()  # the title counts them with the first
+    alike = group.alike_keys if group.over else ()  # the title counts them with the first
+    naming = [member for member in ended if group.inhibitions.about_model(member)]
     said = [
         f"{member.finding.restored} after {_lasted_text(group.breaches(member, now))}"
         for member in ended
         if member.finding.restored
-        and member not in alike
-        and not any(named(other, member) for other in ended)
+        and member.key not in alike
+        and not any(named(other, member) for other in naming)
     ]
     return "" if group.over and len(said) == 1 else plain("; ".join(said), _RESTORED)
 
@@ -184,8 +187,8 @@ def _also(
     ended: Collection[Key],
 ) -> Iterator[str]:
     """What is over, what else is wrong (new first) or recovers, and what else was wrong."""
-    alike = group.alike
-    others = [member for member in group.ranked if member is not face and member not in alike]
+    alike = group.alike_keys
+    others = [m for m in group.ranked if m is not face and m.key not in alike]
     if not over:
         yield from (
             _part_over(group, member, face, now).rstrip(".")
@@ -274,7 +277,7 @@ def _now(group: IncidentGroup, news: News, ended: Collection[Key], now: datetime
         same = _list([member.scope for member in alike])
         reported.append(f"The same is true of {counted(len(alike), 'other target')}: {same}.")
     for member in group.members:
-        if member is face or not member.open or member in alike:
+        if member is face or not member.open or member.key in group.alike_keys:
             continue
         if not member.in_breach:
             reported.append(f"{_label(member, face)}: {member.current_reason}")

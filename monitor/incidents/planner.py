@@ -13,13 +13,8 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 
 from monitor.domain import Incident, Notice, NoticeStatus, Verdict, VerdictState, incident_key
-from monitor.incidents.incident_groups import (
-    IncidentGroup,
-    Key,
-    adds_nothing,
-    group_of,
-    incident_groups,
-)
+from monitor.incidents.group_search import GroupSearch
+from monitor.incidents.incident_groups import IncidentGroup, Key, incident_groups
 from monitor.incidents.inhibitions import Inhibitions
 from monitor.incidents.notices import AGAIN, GREW, NEW, News, group_notice, passing_notice
 from monitor.incidents.silences import Silence, is_silenced
@@ -111,34 +106,32 @@ class _Draft:
 
     def begin_notifying(self) -> None:
         """Give each open, unreported incident a group: a new one, or one that it joins."""
-        untold = (
+        untold = [
             i for i in self.incidents.values() if i.in_breach and i.told is not NoticeStatus.FIRING
+        ]
+        if not untold:
+            return
+        search = GroupSearch(
+            self.incidents, self.inhibitions, may_notify=self.may_notify, stale=self.stale
         )
         # A number that people know leads its group, also over newer causes.
         for incident in sorted(untold, key=lambda i: (i.told is None, self.inhibitions.rank(i))):
-            if self.may_notify(incident):
-                groups = incident_groups(self.incidents, self.inhibitions)
-                notified = [group for group in groups if self.may_notify(group.primary)]
-                group = group_of(incident, notified, self.inhibitions, stale=self.stale)
-                if group is not None and adds_nothing(incident, group):
-                    self.unheard.add(incident.key)
-                else:
-                    self.joined.add(incident.key)
-                if group is None:
-                    self.put(replace(incident, told=NoticeStatus.FIRING, part_of=None))
-                else:
-                    self.put(
-                        replace(
-                            incident,
-                            told=NoticeStatus.FIRING,
-                            part_of=group.primary.key,
-                            announced_as=group.number,
-                        )
-                    )
+            if not self.may_notify(incident):
+                continue
+            group = search.group_of(incident)
+            if group is not None and search.adds_nothing(incident, group):
+                self.unheard.add(incident.key)
+            else:
+                self.joined.add(incident.key)
+            reported = replace(incident, told=NoticeStatus.FIRING, part_of=None)
+            if group is not None:
+                reported = replace(reported, part_of=group.primary.key, announced_as=group.number)
+            self.put(reported)
+            search.add(reported)
 
     def regroup(self, group: IncidentGroup) -> None:
         """Plan one notice for what the channel does not yet know about a group."""
-        primary, alike = group.primary, {i.key for i in group.alike}
+        primary, alike = group.primary, group.alike_keys
         news = {i.key: why for i in group.members if (why := self.news(i, primary, alike))}
         if self.announced(primary) and self.now < primary.last_told_at + self.policy.gathering:
             # One message for all that follow at once.
