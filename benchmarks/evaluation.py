@@ -2,7 +2,7 @@
 
     python -m benchmarks.evaluation                            100 targets with a day of rows
     python -m benchmarks.evaluation --targets 1000             1.44 million rows: some minutes
-    python -m benchmarks.evaluation --targets 1000 --rows 20 --ticks 240 --failing
+    python -m benchmarks.evaluation --targets 1000 --rows 20 --ticks 360 --failing
                                                                an outage of the whole fleet
     python -m benchmarks.evaluation --targets 100 --profile    with the functions that take longest
 
@@ -29,7 +29,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from statistics import quantiles
+from statistics import median, quantiles
 from tempfile import TemporaryDirectory
 
 from benchmarks.fleet import configuration, fleet, server
@@ -220,6 +220,13 @@ async def measure(
             if len(cost.wall_ms) > 1:
                 longest = f"longest {max(cost.wall_ms):.0f}"
                 print(f"read ahead {name}, ms as above: {cost.shown()}, {longest}")
+        if given.failing:  # three minutes until incidents open, one in which they do, then the rest
+            for minute in range(0, given.ticks, 60):
+                wall, cpu = (ms[minute : minute + 60] for ms in (ticks.wall_ms, ticks.cpu_ms))
+                print(
+                    f"minute {minute // 60 + 1}: wall ms p50 {median(wall):.0f}, longest "
+                    f"{max(wall):.0f}; CPU ms p50 {median(cpu):.0f}, most {max(cpu):.0f}"
+                )
         missed += percentile(ticks.wall_ms, 99) > TICK_MS
         missed += measured_rules(measured, ticks)
         began_s = time.process_time()
