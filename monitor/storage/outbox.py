@@ -36,6 +36,7 @@ LEASE = timedelta(seconds=45)  # longer than any send, which ends within 30 s
 FIRST_RETRY_S, LONGEST_RETRY_S = 5, 900
 PATIENCE = timedelta(hours=24)  # afterwards an undelivered notice is dead, and reported
 ENOUGH = 10  # tries, which take 40 minutes: before them no notice is dead
+LEAST_PAUSE_S = 1  # a shorter one, such as `Retry-After: 0`, is none: the usual waits apply
 RECHECK = timedelta(hours=1)  # of a channel that refused for good, and the longest wait
 LONGEST_PAUSE = RECHECK + timedelta(minutes=1)  # a later end was written by a clock ahead
 STALE = timedelta(hours=1)  # undelivered opening and resolution become one message
@@ -309,7 +310,7 @@ async def settle(
             )
         case TryLater(reason, after_s, channel_wide, maybe_sent):
             pause = None
-            if after_s is not None:
+            if after_s is not None and after_s >= LEAST_PAUSE_S:
                 pause = func.now() + min(timedelta(seconds=after_s), RECHECK)
             # A clock that was set ahead for a while makes no notice old.
             too_old = and_(outbox.c.created_at < func.now() - PATIENCE, outbox.c.attempts >= ENOUGH)

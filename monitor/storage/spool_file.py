@@ -110,7 +110,7 @@ def _observation(payload: bytes) -> Observation | None:
     try:
         written: dict[str, Any] = json.loads(payload)
         return _OBSERVATION.validate_python({**_ABSENT, **written})
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, ArithmeticError, RecursionError):
         return None
 
 

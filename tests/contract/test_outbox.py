@@ -144,7 +144,8 @@ async def test_waits_double_up_to_a_quarter_of_an_hour(
     assert error == "HTTP 500"
 
 
-@pytest.mark.parametrize("after_s", [60, None])  # None: a 429 without Retry-After
+# None: a 429 without Retry-After. With 0 it would be sent again at once, for ever.
+@pytest.mark.parametrize("after_s", [60, None, 0.0])
 async def test_a_throttled_channel_waits_as_a_whole_and_obeys_the_time_asked_for(
     database: Database, database_url: str, after_s: float | None
 ) -> None:

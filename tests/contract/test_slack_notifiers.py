@@ -17,6 +17,7 @@ from monitor.notifications.slack.webhook import SlackWebhook
 from monitor.simulator.slack_server import SlackReplyStep, SlackServer
 from tests.contract.example_notices import FIRING, SECRET, TOKEN, notice
 from tests.contract.http_sink import http_sink
+from tests.raw_server import serving
 
 
 @pytest.fixture(autouse=True)
@@ -223,13 +224,41 @@ async def test_a_whole_send_has_one_deadline(
     assert delivery == TryLater("no answer within 0.2 s", maybe_sent=True)
 
 
-@pytest.mark.parametrize("body", ["", "<html>login</html>", "null", "[]", "[1]", "7", '{"ok": 1'])
+BODIES = ["", "<html>login</html>", "null", "[]", "[1]", "7", '{"ok": 1', "[" * 100_000]
+
+
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: body[:20])
 async def test_an_answer_that_is_not_slacks_is_a_failure(
     side: Side, inbox: SlackServer, body: str
 ) -> None:
     delivery = await sent(side, inbox, SlackReplyStep(status=200, body=body))
     assert isinstance(delivery, TryLater)
     assert delivery.maybe_sent
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    """It would pass the token on to another server."""
+    reached: list[bytes] = []
+
+    async def elsewhere(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reached.append(await reader.read(1 << 16))
+        writer.close()
+
+    async with serving(elsewhere) as other:
+        head = f"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:{other}/\r\nContent-Length: 0\r\n"
+
+        async def redirects(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(f"{head}Connection: close\r\n\r\n".encode())
+            await writer.drain()
+            writer.close()
+
+        async with serving(redirects) as port:
+            address = f"http://127.0.0.1:{port}"
+            bot = SlackBot("xoxb-canary", "#alerts", base_url=f"{address}/api/")
+            for notifier in (bot, SlackWebhook(f"{address}/services/canary")):
+                assert isinstance(await notifier.send(FIRING), TryLater)
+    assert not reached
 
 
 async def test_the_loop_goes_on_while_slack_thinks(side: Side, inbox: SlackServer) -> None:

@@ -19,6 +19,7 @@ from http.client import HTTPException, HTTPResponse, IncompleteRead, InvalidURL
 from traceback import clear_frames
 from typing import TypeVar
 from urllib.error import HTTPError, URLError
+from urllib.request import HTTPRedirectHandler
 
 from slack_sdk.errors import SlackRequestError
 from slack_sdk.webhook import WebhookClient
@@ -59,8 +60,13 @@ class _BoundedResponse(HTTPResponse):
         return body
 
 
+def _not_followed(*_: object) -> None:
+    """No redirect is followed: the token would go to another server."""
+
+
 # The SDK accepts no custom opener. Nothing else in the worker uses this HTTP client.
 http.client.HTTPConnection.response_class = _BoundedResponse
+HTTPRedirectHandler.redirect_request = _not_followed  # type: ignore[method-assign, assignment]
 
 
 class RefusalBlame(Enum):
@@ -207,7 +213,7 @@ async def reached(calls: Calls, call: Callable[[], T]) -> T | TryLater | SlackRe
         return TryLater(f"Slack cannot be reached: {_trouble(error.reason)}")
     except (OSError, HTTPException) as error:  # raised while waiting for the response or reading it
         return TryLater(f"Slack's response was lost: {_trouble(error)}", maybe_sent=True)
-    except (UnicodeDecodeError, LookupError):  # the body does not match its charset
+    except (UnicodeDecodeError, LookupError, RecursionError):  # wrong charset, or nested too deep
         return UNREADABLE
     except (ValueError, SlackRequestError):  # raised before anything was sent
         return UNUSABLE
