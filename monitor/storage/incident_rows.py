@@ -6,8 +6,22 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
-from sqlalchemy import RowMapping, Select, func, or_, select, text, true, update
-from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    RowMapping,
+    Select,
+    any_,
+    bindparam,
+    cast,
+    func,
+    or_,
+    select,
+    text,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.domain import Finding, Incident, NoticeStatus, incident_key
@@ -21,20 +35,42 @@ Key = tuple[str, str]
 _FINDING: TypeAdapter[Finding] = TypeAdapter(Finding)
 
 
-async def latest_incidents(connection: AsyncConnection) -> tuple[Incident, ...]:
-    """The latest incident of every rule and scope, open or resolved; parts name their leader."""
-    latest = (
-        _whole()
-        .ext(distinct_on(incidents.c.rule, incidents.c.target, incidents.c.query))
-        .order_by(
-            incidents.c.rule,
-            incidents.c.target,
-            incidents.c.query,
-            incidents.c.opened_at.desc(),
-        )
+class RowVersion(NamedTuple):
+    """A stored incident by its number; the rest differs once anything of it has changed."""
+
+    number: int
+    written: int  # the transaction that wrote the row
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+
+
+async def latest_versions(connection: AsyncConnection) -> Sequence[RowVersion]:
+    """The latest incident of every rule and scope, open or resolved, in order of numbers."""
+    values = {"firing": NoticeStatus.FIRING.value}
+    return [RowVersion(*row) for row in await connection.execute(_VERSIONS, values)]
+
+
+async def of_numbers(connection: AsyncConnection, numbers: Collection[int]) -> Sequence[Incident]:
+    """These incidents, in any order; parts name their leader."""
+    wanted = _whole().where(incidents.c.number == any_(cast(list(numbers), ARRAY(BigInteger))))
+    return [_incident(row) for row in (await connection.execute(wanted)).mappings()]
+
+
+_VERSIONS = text("""
+    WITH latest AS (
+        SELECT DISTINCT ON (rule, target, query) number, xmin, told,
+            coalesce(announced_as, number) AS announced_as
+        FROM incidents ORDER BY rule, target, query, opened_at DESC
     )
-    rows = (await connection.execute(latest)).mappings()
-    return tuple(sorted((_incident(row) for row in rows), key=lambda i: i.number or 0))
+    SELECT latest.number, latest.xmin::text::bigint, answer.at, answer.person
+    FROM latest LEFT JOIN LATERAL (
+        SELECT at, coalesce(name, actor) AS person FROM incident_actions
+        WHERE latest.told = :firing AND incident = latest.announced_as
+            AND action = 'acknowledge' AND undone_at IS NULL
+        ORDER BY id LIMIT 1
+    ) AS answer ON true
+    ORDER BY latest.number
+""")
 
 
 async def open_scopes(connection: AsyncConnection, rules: Collection[str]) -> set[str]:
@@ -149,27 +185,52 @@ async def save(
     known = tuple(known)
     numbers = {item.key: item.number for item in known if item.number is not None}
     over = {item.key for item in known if not item.open and item.told is NoticeStatus.RESOLVED}
-    back = []
     announced = {item.key: item.announced_as for item in known}
-    for incident in sorted(changed, key=lambda item: item.part_of is not None):
-        primary = numbers.get(incident.part_of) if incident.part_of else None
-        if incident.part_of:
-            announced[incident.key] = announced.get(incident.part_of) or primary
-        else:
-            announced[incident.key] = incident.announced_as
-        values = _row(incident) | {"part_of": primary, "announced_as": announced[incident.key]}
-        if incident.number is None:
-            new = insert(incidents).values(values).returning(incidents.c.number)
-            numbers[incident.key] = (await connection.execute(new)).scalar_one()
-        else:
-            await connection.execute(
-                update(incidents).where(incidents.c.number == incident.number).values(values)
+    changed = tuple(changed)
+    for batch in (
+        [incident for incident in changed if incident.part_of is None],
+        [incident for incident in changed if incident.part_of is not None],
+    ):
+        rows = []
+        for incident in batch:
+            primary = numbers.get(incident.part_of) if incident.part_of else None
+            if incident.part_of:
+                announced[incident.key] = announced.get(incident.part_of) or primary
+            else:
+                announced[incident.key] = incident.announced_as
+            rows.append(
+                _row(incident) | {"part_of": primary, "announced_as": announced[incident.key]}
             )
-            numbers[incident.key] = incident.number
-            if incident.open and incident.key in over:
-                back.append(announced[incident.key] or incident.number)
+        numbers |= await _write(connection, batch, rows)
+    back = [
+        announced[incident.key] or numbers[incident.key]
+        for incident in changed
+        if incident.number is not None and incident.open and incident.key in over
+    ]
     if back:
         await incident_actions.lapse(connection, back)
+    return numbers
+
+
+async def _write(
+    connection: AsyncConnection, batch: Sequence[Incident], rows: Sequence[dict[str, Any]]
+) -> dict[Key, int]:
+    """Write the rows of incidents, in few statements; returns their numbers."""
+    numbers = {one.key: one.number for one in batch if one.number is not None}
+    new = [one.key for one in batch if one.number is None]
+    if new:
+        added = insert(incidents).returning(incidents.c.number, sort_by_parameter_order=True)
+        values = [row for one, row in zip(batch, rows, strict=True) if one.number is None]
+        assigned = await connection.scalars(added, values)
+        numbers |= dict(zip(new, assigned, strict=True))
+    old = [
+        row | {"of_number": one.number}
+        for one, row in zip(batch, rows, strict=True)
+        if one.number is not None
+    ]
+    if old:
+        changes = update(incidents).where(incidents.c.number == bindparam("of_number"))
+        await connection.execute(changes, old)
     return numbers
 
 

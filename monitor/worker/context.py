@@ -32,6 +32,7 @@ from monitor.storage.spend_rows import ProbesSpent
 from monitor.storage.spool import Spool
 from monitor.worker.burst import SourcelessQueries
 from monitor.worker.identity_memory import IdentityCache
+from monitor.worker.incident_memory import IncidentMemory
 from monitor.worker.spend_memory import SpendMemory
 from monitor.worker.spent_today import SpentToday
 from monitor.worker.window_memory import WindowMemory
@@ -138,6 +139,7 @@ class WorkerState:
     leases: dict[str, float] = field(default_factory=dict)  # by name: renewed until (monotonic)
     evaluating: asyncio.Lock = field(default_factory=asyncio.Lock)
     windows: WindowMemory = field(default_factory=WindowMemory)
+    incidents: IncidentMemory = field(default_factory=IncidentMemory)
     spend: SpendMemory = field(default_factory=SpendMemory)
     sourceless: SourcelessQueries = field(default_factory=SourcelessQueries)
     rolled_up: bool = False  # the time without a worker before this one is stored

@@ -40,7 +40,6 @@ from monitor.storage import (
     account_readings,
     clock_repair,
     fingerprints,
-    incident_rows,
     leases,
     limit_statements,
     observations,
@@ -131,11 +130,11 @@ async def _evaluate(
             await isolated(connection, "new observations", follow)
             if memory.idle(IDLE_S):
                 return False
-        latest = await incident_rows.latest_incidents(connection)
+        latest = await context.state.incidents.latest(connection)
         if any(incident.turned_at > now + observations.PARTITIONS_AHEAD for incident in latest):
             # otherwise every instant would be before their turn
             await isolated(connection, "clock", partial(clock_repair.correct, connection))
-            latest = await incident_rows.latest_incidents(connection)
+            latest = await context.state.incidents.latest(connection)
         latest_incident = {incident.key: incident for incident in latest}
         readings, unread = await _readings(connection, context, now)
         of_targets = await _of_targets(

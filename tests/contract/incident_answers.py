@@ -13,9 +13,9 @@ from monitor.incidents.state_machine import ReminderPolicy
 from monitor.notifications.slack.bot import SlackBot
 from monitor.simulator.slack_channel import PostedMessage
 from monitor.simulator.slack_server import SlackServer
-from monitor.storage import incident_rows
 from monitor.worker import delivery_job, evaluation
 from monitor.worker.context import WorkerContext
+from monitor.worker.incident_memory import IncidentMemory
 from monitor.worker.reaction_polling import ReactionPolling
 from tests.contract.open_context import deliver
 from tests.probe_notation import INHIBITIONS
@@ -54,7 +54,7 @@ class AnsweredSlackIncident:
             for mark in marks
         ]  # fmt: skip
         async with self.context.database.begin() as connection:
-            latest = await incident_rows.latest_incidents(connection)
+            latest = await IncidentMemory().latest(connection)
             steps = plan(
                 latest, verdicts, inhibitions=INHIBITIONS, policy=ReminderPolicy(), now=self.now,
                 silence=await delivery_job.silence(connection, self.context),

@@ -22,9 +22,10 @@ from monitor.notifications import ChannelCheck, ConsoleNotifier, Notifier
 from monitor.notifications.slack.bot import SlackBot
 from monitor.notifications.slack.webhook import SlackWebhook
 from monitor.simulator.slack_server import SlackReplyStep, SlackServer
-from monitor.storage import Database, incident_rows
+from monitor.storage import Database
 from monitor.worker import delivery_job, evaluation
 from monitor.worker.context import WorkerContext
+from monitor.worker.incident_memory import IncidentMemory
 from tests.contract.open_context import deliver, only_channel, open_context, settings
 from tests.e2e.worker_process import rows
 from tests.probe_notation import INHIBITIONS, NOON
@@ -109,7 +110,7 @@ class Telling:
         later, marks = judged
         self.now += later
         async with self.watch.database.begin() as connection:
-            latest = await incident_rows.latest_incidents(connection)
+            latest = await IncidentMemory().latest(connection)
             found = [verdict(mark) for mark in marks.split()]
             steps = plan(
                 latest, found, inhibitions=INHIBITIONS, policy=ReminderPolicy(), now=self.now

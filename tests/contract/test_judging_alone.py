@@ -122,7 +122,7 @@ QUERIES = [
     (account_readings, "changes", []),
 ]
 # What holds the incidents themselves: without it there is nothing to compare with or to write.
-SHARED = {"leases", "incident_rows.latest_incidents", "incident_rows.save", "outbox.add"}
+SHARED = {"leases", "incident_rows.latest_versions", "incident_rows.save", "outbox.add"}
 REFUSALS = ["SELECT 1/0", "SELECT * FROM no_such_table", "SELECT pg_sleep(20)"]
 
 

@@ -16,6 +16,7 @@ from monitor.reports.page_data import ReportPage, quality_lines
 from monitor.reports.timeline import runs
 from monitor.storage import Database, incident_rows, observations, report_data
 from monitor.worker import report_page
+from monitor.worker.incident_memory import IncidentMemory
 from tests.contract.open_context import settings
 from tests.example_data import HAIKU, LLAMA, observation
 from tests.example_history import seed_history
@@ -321,7 +322,7 @@ async def test_an_incident_that_came_back_keeps_each_of_its_breaches(
     )  # fmt: skip
     async with database.begin() as connection:
         await incident_rows.save(connection, [again], [])
-        [kept] = await incident_rows.latest_incidents(connection)
+        [kept] = await IncidentMemory().latest(connection)
     assert kept.earlier_breaches == (first,)
     [shown] = (await page(database, tmp_path, timedelta(days=1))).incidents
     assert list(shown.breaches(now)) == [first, (back, now)]
@@ -337,7 +338,7 @@ async def test_the_end_of_a_breach_is_stored_and_shown(database: Database, tmp_p
     )  # fmt: skip
     async with database.begin() as connection:
         await incident_rows.save(connection, [over], [])
-        [kept] = await incident_rows.latest_incidents(connection)
+        [kept] = await IncidentMemory().latest(connection)
     assert (kept.until, kept.breach_until, kept.resolved_at) == (good, good, resolved)
     shown = await page(database, tmp_path, timedelta(days=1))
     [row] = shown.incidents
