@@ -241,7 +241,7 @@ class Supervisor:
         self._leaving.set()
         with self._turn:
             self._child.stop()
-        self._thread.join()
+        self._thread.join(_PACE_S)  # frozen backends keep the server's output open, and so it waits
 
     def _mind(self) -> None:
         while True:

@@ -54,6 +54,7 @@ _MEANINGS = {
 # libpq reports no SQLSTATE for a refused login: only its message distinguishes it from silence.
 _WRONG_ADDRESS = re.compile(
     "password authentication failed|no password supplied|no pg_hba.conf entry|does not exist"
+    "|pg_hba.conf rejects connection|not permitted to log in|server does not support SSL"
     r"|invalid connection option|invalid \w+ value|invalid port number"
 )
 

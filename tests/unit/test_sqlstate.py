@@ -56,6 +56,11 @@ def test_every_state_psycopg_knows_has_a_meaning() -> None:
         (psycopg.InterfaceError, "the connection is closed", Meaning.LOST),
         (psycopg.OperationalError, 'FATAL:  database "x" does not exist', Meaning.WRONG_ADDRESS),
         (psycopg.OperationalError, "password authentication failed", Meaning.WRONG_ADDRESS),
+        (psycopg.OperationalError, "pg_hba.conf rejects connection", Meaning.WRONG_ADDRESS),
+        (psycopg.OperationalError, 'role "x" is not permitted to log in', Meaning.WRONG_ADDRESS),
+        (psycopg.OperationalError, "server does not support SSL, but", Meaning.WRONG_ADDRESS),
+        (psycopg.OperationalError, "sorry, too many clients already", Meaning.UNAVAILABLE),
+        (psycopg.OperationalError, 'too many connections for role "x"', Meaning.UNAVAILABLE),
         (psycopg.ProgrammingError, "the query has 1 placeholder", Meaning.BUG),
     ],
 )
