@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from itertools import groupby, pairwise
 
 from monitor.accounts.openrouter import OpenRouterAccount
-from monitor.domain import CostSource, Incident, Target, Verdict, VerdictState
+from monitor.domain import CostSource, Incident, Target, Verdict
 from monitor.pricing.price_change import changed_rates, changes_text
 from monitor.rules import RULES, Unit, Window
 from monitor.rules.cause_sources import BEFORE, DURING, CauseSources, PriceChange
@@ -32,6 +32,29 @@ SETTLED = timedelta(hours=2)  # after the start: records of its answers are comp
 AGAIN = timedelta(minutes=5)  # until then it is searched again that often
 
 
+def remembered(
+    verdict: Verdict,
+    target: Target,
+    latest_incident: Incident | None,
+    now: datetime,
+    *,
+    known: KnownCauses,
+) -> Verdict | None:
+    """A breach with the likely cause that is known, unless it is time to search; then None.
+
+    Unchanged if its rule looks for no cause.
+    """
+    if not RULES[verdict.rule].likely_cause:
+        return verdict
+    if latest_incident is None or not latest_incident.open:
+        return None
+    begun = begun_at(verdict, latest_incident, now)
+    before = known.get(CauseKey(target.name, verdict.rule, verdict.query, begun))
+    if before is None or (now < begun + SETTLED and now - before.at >= AGAIN):
+        return None
+    return with_cause(verdict, before.found)
+
+
 async def explained(
     connection: Connection,
     verdict: Verdict,
@@ -42,21 +65,21 @@ async def explained(
     *,
     known: KnownCauses,
 ) -> Verdict:
-    """A breach with its likely cause, if its rule looks for one; any other verdict unchanged.
+    """A breach with its likely cause, if its rule looks for one.
 
     `known`: the causes of open incidents. A cause once found stays until another one is found.
     """
-    if verdict.state is not VerdictState.BREACH or not RULES[verdict.rule].likely_cause:
-        return verdict
+    same = remembered(verdict, target, latest_incident, now, known=known)
+    if same is not None:
+        return same
     begun = begun_at(verdict, latest_incident, now)
+    found = await _found(connection, verdict, window, target, begun)
     if latest_incident is None or not latest_incident.open:
-        return with_cause(verdict, await _found(connection, verdict, window, target, begun))
+        return with_cause(verdict, found)
     key = CauseKey(target.name, verdict.rule, verdict.query, begun)
     before = known.get(key)
-    if before is None or (now < begun + SETTLED and now - before.at >= AGAIN):
-        found = await _found(connection, verdict, window, target, begun)
-        before = known[key] = KnownCause(found or (before.found if before else None), now)
-    return with_cause(verdict, before.found)
+    known[key] = KnownCause(found or (before.found if before else None), now)
+    return with_cause(verdict, known[key].found)
 
 
 async def _found(

@@ -140,6 +140,8 @@ class WorkerState:
     evaluating: asyncio.Lock = field(default_factory=asyncio.Lock)
     windows: WindowMemory = field(default_factory=WindowMemory)
     incidents: IncidentMemory = field(default_factory=IncidentMemory)
+    # As long as these are configured: which incidents explain which others.
+    inhibitions: tuple[Settings, Mapping[str, Channel], Inhibitions] | None = None
     spend: SpendMemory = field(default_factory=SpendMemory)
     sourceless: SourcelessQueries = field(default_factory=SourcelessQueries)
     rolled_up: bool = False  # the time without a worker before this one is stored
@@ -211,6 +213,9 @@ class WorkerContext:
 
 def inhibitions(context: WorkerContext) -> Inhibitions:
     """Which incidents explain which others, or share a fault, as it is configured now."""
+    known = context.state.inhibitions
+    if known is not None and known[0] is context.settings and known[1] is context.channels:
+        return known[2]
 
     @cache
     def place(name: str) -> TargetPlace | None:
@@ -224,4 +229,6 @@ def inhibitions(context: WorkerContext) -> Inhibitions:
         )
         return TargetPlace(urlsplit(target.url).hostname or "", frozenset(notified))
 
-    return Inhibitions({**DEFAULT_RULES, **context.settings.rules}, place_of=place)
+    made = Inhibitions({**DEFAULT_RULES, **context.settings.rules}, place_of=place)
+    context.state.inhibitions = context.settings, context.channels, made
+    return made

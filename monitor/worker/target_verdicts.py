@@ -148,11 +148,9 @@ async def of_target(
             if verdict := judged(rule, window, before, now):
                 verdict = of_query(verdict, query) if query else verdict
                 if verdict.state is VerdictState.BREACH:
-                    more = partial(
-                        _explained, connection, memory, verdict, window, target, before, now
+                    verdict = await _explained(
+                        connection, memory, verdict, window, target, before, now
                     )
-                    what = f"explanation of {rule.name}"
-                    verdict = await isolated(connection, what, more) or verdict
                 found.append(verdict)
     return found
 
@@ -166,10 +164,17 @@ async def _explained(
     before: Incident | None,
     now: datetime,
 ) -> Verdict:
-    verdict = await cause_search.explained(
-        connection, verdict, window, target, before, now, known=memory.causes
-    )
-    return slow(verdict, window, target, before)
+    """A breach with its likely cause, and with who answered. What fails is left out."""
+    known = cause_search.remembered(verdict, target, before, now, known=memory.causes)
+    if known is None:
+        search = partial(cause_search.explained, connection, verdict, window, target, before, now,
+                         known=memory.causes)  # fmt: skip
+        known = await isolated(connection, f"explanation of {verdict.rule}", search) or verdict
+    try:
+        return slow(known, window, target, before)
+    except Exception:
+        log.exception("rule failed", extra={"rule": verdict.rule})
+        return known
 
 
 def judged(rule: Rule, judged: object, incident: Incident | None, now: datetime) -> Verdict | None:

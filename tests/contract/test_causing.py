@@ -145,7 +145,7 @@ async def test_each_stored_source_names_cause_and_owner(
                 expected = ("openrouter: no credit left, at ", "billing")
             case "records":
                 expected = (
-                    "OpenRouter's records of 1 of 1 answers have failed attempts: HTTP 503 (Groq)",
+                    "OpenRouter's records of 1 of 1 answer have failed attempts: HTTP 503 (Groq)",
                     "provider",
                 )
                 claims = (*claims, Claim(ClaimKind.HEADER, "id", "gen-1763800000-AbC"))
