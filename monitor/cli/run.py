@@ -69,7 +69,14 @@ def run_async(main: Coroutine[Any, Any, None]) -> None:
     except ImportError:
         kind = asyncio.SelectorEventLoop
     with asyncio.Runner(loop_factory=looking_up_names(kind)) as runner:
-        runner.run(main)
+        runner.run(_whole(main))
+
+
+async def _whole(main: Coroutine[Any, Any, None]) -> None:
+    try:
+        await main
+    finally:
+        await _end_tasks()
 
 
 async def work(settings: Settings, url: str) -> None:
@@ -95,7 +102,6 @@ async def work(settings: Settings, url: str) -> None:
                 if failed := await connecting:
                     raise failed
     finally:
-        await _end_tasks()
         await database.close()
 
 
