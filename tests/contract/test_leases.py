@@ -168,7 +168,6 @@ import asyncio, os, signal, sys
 from dataclasses import replace
 from pathlib import Path
 from monitor.worker import evaluation as judging
-from monitor.worker import step_writing
 from monitor.storage.engine import Database
 from tests.contract.open_context import settings, open_context
 
@@ -177,18 +176,18 @@ async def main():
     async with open_context(settings(Path(sys.argv[2])), database) as watch:
         watch = replace(watch, worker="frozen")
         await judging.evaluate(watch)
-        real = step_writing._written
+        real = judging.lease_keeper.hold
         async def and_freeze(*given, **named):
-            written = await real(*given, **named)
+            held = await real(*given, **named)
             print("here", flush=True)
             os.kill(os.getpid(), signal.SIGSTOP)
-            return written
-        step_writing._written = and_freeze
+            return held
+        judging.lease_keeper.hold = and_freeze
         try:
             await judging.evaluate(watch)
         except Exception as error:
             print(type(error).__name__, flush=True)
-        step_writing._written = real
+        judging.lease_keeper.hold = real
         print(await judging.evaluate(watch), watch.state.leases, flush=True)
 
 asyncio.run(main())
