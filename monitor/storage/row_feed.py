@@ -1,8 +1,8 @@
 """Which rows the next look at the latest ones must return: those stored since, and no known one.
 
 `recorded_at` is when a transaction began, and it may commit up to a minute later. So a look goes
-back beyond the latest known row. Where few rows are known, each look goes back the whole minute.
-Where many are, most looks go back a few seconds, and one in ten seconds the whole minute.
+back beyond the latest known row: for more than a minute where few rows are known. Where many are,
+most looks go back a few seconds, and one in ten seconds for more than a minute.
 Source: docs/adr/0025-incremental-evaluation.md
 """
 
@@ -16,6 +16,7 @@ from typing import Generic, NamedTuple, TypeVar
 COMMITTED = timedelta(seconds=60)  # no transaction that stores observations lasts longer
 QUICK = timedelta(seconds=5)  # hardly one lasts longer
 WHOLE_AGAIN_S = 10.0
+WHOLE = COMMITTED + timedelta(seconds=2 * WHOLE_AGAIN_S)  # so that none is missed between two
 FEW = 500  # known rows
 
 Key = TypeVar("Key", bound=Hashable)
@@ -27,7 +28,7 @@ class Look(NamedTuple, Generic[Key]):
 
     after: datetime
     known: tuple[Key, ...] = ()
-    span: timedelta = COMMITTED
+    span: timedelta = WHOLE
 
 
 @dataclass(slots=True)
@@ -39,7 +40,7 @@ class RowFeed(Generic[Key]):
 
     until: datetime
     known: dict[Key, datetime] = field(default_factory=dict)
-    _whole_s: float = -inf  # when a look last went back the whole minute (monotonic)
+    _whole_s: float = -inf  # when a look last went back so far (monotonic)
     _whole: bool = True  # whether the latest look did
 
     def look(self) -> Look[Key]:
@@ -66,6 +67,6 @@ class RowFeed(Generic[Key]):
     def forget(self, now: datetime) -> None:
         """Forget what no look will return again. `now`: of the database."""
         if self._whole:
-            oldest = min(self.until, now) - 1.1 * COMMITTED
+            oldest = min(self.until, now) - WHOLE - QUICK
             for key in [key for key, at in self.known.items() if at < oldest]:
                 del self.known[key]

@@ -7,11 +7,9 @@ same notice, and a suspended one does not block the others.
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import NamedTuple
 
 from monitor.domain import (
     ALL,
@@ -39,7 +37,6 @@ from monitor.storage import (
     Connection,
     account_readings,
     clock_repair,
-    fingerprints,
     leases,
     limit_statements,
     observations,
@@ -57,18 +54,18 @@ from monitor.worker import (
 )
 from monitor.worker.context import WorkerContext, inhibitions
 from monitor.worker.daily_spend import days, since_the_row
-from monitor.worker.reading_ahead import LARGE, ReadAhead
+from monitor.worker.reading_ahead import ReadAhead
 from monitor.worker.step_writing import write_steps as _apply
-from monitor.worker.target_verdicts import isolated
+from monitor.worker.target_verdicts import LARGE, isolated
 from monitor.worker.window_memory import WindowMemory
 
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=90)  # three evaluations: without a successful one the lease lapses
 LEASE_TRIES = 5
-DEADLINE_S, READING_S = 30, 15  # of a whole evaluation; of reading windows that are not in memory
-KEPT_READING_S = 1.0  # the same where the next evaluation goes on
-LARGE_READING_S = 0.05  # and in a large fleet, where nearly all are read before
+DEADLINE_S = 30  # of a whole evaluation
+EVERY_S = 1.0  # from the start of one evaluation to that of the next
+VERY_LARGE = 2_000  # more targets are evaluated twice as often, each time half of them
 IDLE_S = 10.0  # system-wide subjects are evaluated that often, if no target has changed
 
 Judgement = tuple[str, Callable[[], Awaitable[Sequence[Verdict]]]]  # its name, and how to get it
@@ -82,6 +79,11 @@ async def evaluate(context: WorkerContext, *seen: Target) -> bool:
     names = [target.name for target in current_targets(context, seen)]
     async with context.state.evaluating, context.metrics.evaluation() as timed:
         return await _evaluate(context, WindowMemory(), lambda _: names, timed)
+
+
+def pause_s(context: WorkerContext) -> float:
+    """From the start of one evaluation of what changed to that of the next, s."""
+    return EVERY_S / 2 if len(context.settings.targets) > VERY_LARGE else EVERY_S
 
 
 async def evaluate_changed(context: WorkerContext) -> bool:
@@ -137,7 +139,7 @@ async def _evaluate(
             latest = await context.state.incidents.latest(connection)
         latest_incident = {incident.key: incident for incident in latest}
         readings, unread = await _readings(connection, context, now)
-        of_targets = await _of_targets(
+        of_targets = await target_verdicts.of_targets(
             connection, context, memory, latest_incident, now, due(latest)
         )
         overall = (
@@ -222,50 +224,6 @@ async def _held(connection: Connection, context: WorkerContext) -> int | None:
             return fence
         await asyncio.sleep(0.05)
     return None
-
-
-class TargetVerdicts(NamedTuple):
-    """The verdicts on targets, and the names of those that could be judged."""
-
-    verdicts: list[Verdict]
-    names: list[str]
-
-
-async def _of_targets(
-    connection: Connection,
-    context: WorkerContext,
-    memory: WindowMemory,
-    latest_incident: target_verdicts.Standing,
-    now: datetime,
-    names: Sequence[str],
-) -> TargetVerdicts:
-    """Every rule's judgement of these targets; a failure affects only its own verdict."""
-    read = partial(fingerprints.confirmed_at, connection, names)
-    confirmed = await isolated(connection, "baselines", read)
-    found = TargetVerdicts([], [])
-    literal = any(map(is_literal, context.settings.rules.values()))
-    began, skipped = time.monotonic(), 0
-    reading_s: float = READING_S
-    if memory is context.state.windows:
-        reading_s = KEPT_READING_S if len(context.settings.targets) <= LARGE else LARGE_READING_S
-    for name in names:
-        target = context.settings.targets[name]
-        late = time.monotonic() - began > reading_s
-        if late and not memory.fresh(target, now, literal=literal):
-            skipped += 1
-            continue
-        verdicts = await target_verdicts.of_target(
-            connection, context, memory, latest_incident, now, target, confirmed=confirmed
-        )
-        if verdicts is not None:
-            found.verdicts.extend(verdicts)
-            found.names.append(name)
-        await asyncio.sleep(0)  # let probes be read
-    if skipped:
-        level = logging.DEBUG if memory is context.state.windows else logging.WARNING
-        facts = {"subject": f"{skipped} targets", "reason": "no time left"}
-        log.log(level, "evaluation skipped", extra=facts)
-    return found
 
 
 async def _verdicts(

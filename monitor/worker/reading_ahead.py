@@ -17,11 +17,9 @@ from monitor.rules import is_literal
 from monitor.storage import Connection, limit_statements
 from monitor.worker import daily_spend, lease_keeper
 from monitor.worker.context import WorkerContext
-from monitor.worker.target_verdicts import isolated
+from monitor.worker.target_verdicts import FEW, isolated
 
-LARGE = 200  # more targets are a large fleet
-FEW = 20  # windows that an evaluation reads by itself
-WINDOWS, READING_S = 150, 1.0  # read before one evaluation, which judges all of them
+WINDOWS, READING_S = 75, 0.4  # read before one evaluation, which judges all of them
 DEADLINE_S = 30
 
 

@@ -49,8 +49,8 @@ log = logging.getLogger(__name__)
 DRAIN_S = 20  # for jobs in flight and the spool; shorter than the 30 s the platform allows
 LEAST_DRAIN_S, LAST_WORD_S = 3, 5  # for the spool after slow jobs, and for notices after it
 CLOCK_STEP_S = 2.0
-# From one evaluation to the next, or from one that failed; how long a round waits for one.
-GLANCE_S, FAILED_S, WAITING_S = 1.0, 5.0, 10.0
+# From an evaluation that failed to the next one; how long a round waits for one.
+FAILED_S, WAITING_S = 5.0, 10.0
 BATCH_S = 0.5  # how long a finished probe may wait for others to be stored with it
 
 
@@ -401,7 +401,7 @@ class Worker:
         leaving = self.context.state.leaving  # then only as long as a round waits for it
         while not leaving.is_set() or self._following or self.rounds.running:
             over, self._evaluated = self._evaluated, asyncio.Event()
-            self._due_s = time.monotonic() + GLANCE_S
+            self._due_s = time.monotonic() + evaluation.pause_s(self.context)
             done = await self._run(self._evaluate_changed())
             over.set()
             await asyncio.sleep(self._due_s - time.monotonic() if done else FAILED_S)

@@ -1,12 +1,14 @@
 """Work that stands alone: what fails costs one subject's verdict and no other."""
 
+import asyncio
 import logging
+import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from monitor.domain import (
     Incident,
@@ -20,12 +22,19 @@ from monitor.domain import (
 from monitor.rules import RULES, Rule, Window, is_literal, of_query
 from monitor.rules.explanations import FACT, answered_by
 from monitor.rules.likely_cause import caused
-from monitor.storage import Connection, lost, observations, refused, unavailable
+from monitor.storage import Connection, fingerprints, lost, observations, refused, unavailable
 from monitor.worker import cause_search
 from monitor.worker.context import WorkerContext
 from monitor.worker.window_memory import WindowMemory
 
 log = logging.getLogger(__name__)
+
+READING_S = 15  # an evaluation reads windows that are not in memory for so long
+KEPT_READING_S = 1.0  # the same where the next evaluation goes on
+LARGE_READING_S = 0.05  # and in a large fleet, where nearly all are read before
+LARGE = 200  # more targets are a large fleet
+FEW = 20  # windows that an evaluation of it reads by itself
+TURN_S = 0.002  # after which other tasks get a turn
 
 T = TypeVar("T")
 
@@ -108,6 +117,59 @@ def _with(verdict: Verdict, sentence: str | None, before: Incident | None) -> Ve
 
 
 Standing = Mapping[tuple[str, str], Incident]  # the latest incidents, by key
+
+
+class TargetVerdicts(NamedTuple):
+    """The verdicts on targets, and the names of those that could be judged."""
+
+    verdicts: list[Verdict]
+    names: list[str]
+
+
+async def of_targets(
+    connection: Connection,
+    context: WorkerContext,
+    memory: WindowMemory,
+    latest_incident: Standing,
+    now: datetime,
+    names: Sequence[str],
+) -> TargetVerdicts:
+    """Every rule's judgement of these targets; a failure affects only its own verdict."""
+    literal = any(map(is_literal, context.settings.rules.values()))
+    skipped, reading_s = 0, float(READING_S)
+    if memory is context.state.windows:
+        reading_s = KEPT_READING_S
+        if len(context.settings.targets) > LARGE:  # most of them are read before, and few here
+            reading_s = LARGE_READING_S
+            targets = map(context.settings.targets.__getitem__, names)
+            fresh = {one.name for one in targets if memory.fresh(one, now, literal=literal)}
+            missing = [name for name in names if name not in fresh]
+            left = {*missing[FEW:]}
+            skipped, names = len(left), [name for name in names if name not in left]
+    read = partial(fingerprints.confirmed_at, connection, names)
+    confirmed = await isolated(connection, "baselines", read)
+    found = TargetVerdicts([], [])
+    began = yielded = time.monotonic()
+    for name in names:
+        target = context.settings.targets[name]
+        late = time.monotonic() - began > reading_s
+        if late and not memory.fresh(target, now, literal=literal):
+            skipped += 1
+            continue
+        verdicts = await of_target(
+            connection, context, memory, latest_incident, now, target, confirmed=confirmed
+        )
+        if verdicts is not None:
+            found.verdicts.extend(verdicts)
+            found.names.append(name)
+        if time.monotonic() - yielded > TURN_S:
+            await asyncio.sleep(0)  # let probes be read
+            yielded = time.monotonic()
+    if skipped:
+        level = logging.DEBUG if memory is context.state.windows else logging.WARNING
+        facts = {"subject": f"{skipped} targets", "reason": "no time left"}
+        log.log(level, "evaluation skipped", extra=facts)
+    return found
 
 
 async def of_target(

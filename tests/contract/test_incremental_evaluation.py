@@ -200,10 +200,10 @@ async def test_the_standby_takes_over_with_windows_in_memory(
 async def test_a_large_fleet_is_judged_by_what_was_read_before_the_evaluation(
     database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (evaluation, reading_ahead):
+    for module in (evaluation, target_verdicts):
         monkeypatch.setattr(module, "LARGE", 2)
-    monkeypatch.setattr(reading_ahead, "FEW", 0)
-    monkeypatch.setattr(evaluation, "LARGE_READING_S", -1)  # it reads no window itself
+    for module in (reading_ahead, target_verdicts):
+        monkeypatch.setattr(module, "FEW", 0)  # an evaluation reads no window itself
     async with open_context(fleet(tmp_path, 3, every=MINUTE), database) as context:
         now = context.now()
         await add(database, *(
