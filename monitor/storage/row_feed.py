@@ -2,7 +2,8 @@
 
 `recorded_at` is when a transaction began, and it may commit up to a minute later. So a look goes
 back beyond the latest known row: for more than a minute where few rows are known. Where many are,
-most looks go back a few seconds, and one in ten seconds for more than a minute.
+most looks go back a few seconds, and one in ten seconds goes back for more than a minute, unless
+as many rows are stored as are known.
 Source: docs/adr/0025-incremental-evaluation.md
 """
 
@@ -24,22 +25,35 @@ Row = TypeVar("Row")
 
 
 class Look(NamedTuple, Generic[Key]):
-    """Rows later than `after` minus `span`, without the `known` ones, whose keys these are."""
+    """Rows later than `after` minus `span`, without the `known` ones, whose keys these are.
+
+    `expected`: so many of the known rows were stored in the `counted` time, before the last few
+    seconds. If the database has as many, the look `latest` finds the same. None: nothing is
+    counted.
+    """
 
     after: datetime
     known: tuple[Key, ...] = ()
     span: timedelta = WHOLE
+    expected: int | None = None
+    latest: "Look[Key] | None" = None
+
+    @property
+    def counted(self) -> tuple[datetime, datetime]:
+        """After the first instant, until the second one."""
+        return self.after - WHOLE, self.after - QUICK
 
 
 @dataclass(slots=True)
 class RowFeed(Generic[Key]):
     """`until`: when the latest known row was stored. `known`: when each of the latest was.
 
-    The keys are ids of rows, or instants at which rows were derived again.
+    The keys are ids of rows, or instants at which rows were derived again: not `by_row`.
     """
 
     until: datetime
     known: dict[Key, datetime] = field(default_factory=dict)
+    by_row: bool = True
     _whole_s: float = -inf  # when a look last went back so far (monotonic)
     _whole: bool = True  # whether the latest look did
 
@@ -47,13 +61,21 @@ class RowFeed(Generic[Key]):
         """What to read now."""
         now_s = time.monotonic()
         self._whole = len(self.known) <= FEW or now_s - self._whole_s >= WHOLE_AGAIN_S
-        if self._whole:
-            self._whole_s = now_s
-            return Look(self.until, tuple(self.known))
-        # Others that the look returns, after the clock was set back, are left out by `take`.
+        if not self._whole:
+            return self._latest()
+        self._whole_s = now_s
+        whole = Look(self.until, tuple(self.known))
+        if not self.by_row or len(self.known) <= FEW:
+            return whole
+        since, until = whole.counted
+        expected = sum(since < at <= until for at in self.known.values())
+        return whole._replace(expected=expected, latest=self._latest())
+
+    def _latest(self) -> Look[Key]:
+        """A look at what was stored within the last few seconds."""
+        # Others that it returns, after the clock was set back, are left out by `take`.
         since = self.until - 2 * QUICK
-        keys = tuple(key for key, at in self.known.items() if at >= since)
-        return Look(self.until, keys, QUICK)
+        return Look(self.until, tuple(k for k, at in self.known.items() if at >= since), QUICK)
 
     def take(self, rows: Iterable[Row], of: Callable[[Row], tuple[Key, datetime]]) -> list[Row]:
         """The rows that are new; they are known from now on. `of`: key and instant of a row."""

@@ -149,7 +149,7 @@ class SpendMemory:
     async def _follow(self, connection: Connection, now: datetime, *, since: datetime) -> None:
         """Note which slices have changed by what any worker stored or derived again."""
         if self._stored is None or self._derived is None:
-            self._stored, self._derived = RowFeed(now), RowFeed(now)
+            self._stored, self._derived = RowFeed(now), RowFeed(now, by_row=False)
         known = [*self._days.values(), *self._again.values()]
         rows = await stored_rows.stored_costs(connection, self._stored.look(), since=since)
         for row in self._stored.take(rows, lambda row: (row.id, row.stored_at)):

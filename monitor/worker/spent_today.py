@@ -193,7 +193,7 @@ class SpentToday:
         if clock.midnight != self._day or again or (long_ago and not self._changed):
             self._changed = {clock.midnight + n * SLICE for n in range(DAY // SLICE)}
             self._whole_s = None
-            self._stored, self._derived = RowFeed(clock.now), RowFeed(clock.now)
+            self._stored, self._derived = RowFeed(clock.now), RowFeed(clock.now, by_row=False)
         self._day, self._aside = clock.midnight, clock.probes
 
     async def _follow(self, connection: Connection, clock: spend_rows.SpentAside) -> None:

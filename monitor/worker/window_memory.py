@@ -133,7 +133,7 @@ class WindowMemory:
             self._configure(targets)
         if self._stored is None or self._derived is None:
             # Whatever was stored before is read with the windows.
-            self._stored, self._derived = RowFeed(now), RowFeed(now)
+            self._stored, self._derived = RowFeed(now), RowFeed(now, by_row=False)
             self.changed.update(targets)
         since = now - SPAN - LATEST_SLOT
         found = await stored_rows.stored_samples(connection, self._stored.look(), since=since)

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from monitor.config import Settings
 from monitor.domain import (
@@ -20,7 +20,15 @@ from monitor.domain import (
     Outcome,
     Verdict,
 )
-from monitor.storage import Connection, Database, leases, observations, rederive, spend_rows
+from monitor.storage import (
+    Connection,
+    Database,
+    leases,
+    observations,
+    rederive,
+    row_feed,
+    spend_rows,
+)
 from monitor.worker import (
     daily_spend,
     evaluation,
@@ -284,6 +292,49 @@ async def test_rows_of_a_transaction_that_commits_late_are_judged(
             assert not await evaluation.evaluate_changed(context)
         assert await evaluation.evaluate_changed(context)
     assert rows(database_url, OPEN) == [("down", "t0")]
+
+
+async def test_a_row_that_came_very_late_is_found_among_many(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where many rows are known, ids are sent only if the database has more rows than are known."""
+    monkeypatch.setattr(row_feed, "FEW", 2)
+    monkeypatch.setattr(row_feed, "WHOLE_AGAIN_S", 0)
+    back = text("UPDATE observations SET recorded_at = recorded_at - interval '30 s'"
+                " WHERE recorded_at > now() - interval '20 s'")  # fmt: skip
+    async with open_context(fleet(tmp_path, 1, every=MINUTE), database) as context:
+        memory, targets, now = context.state.windows, context.settings.targets, context.now()
+
+        async def seen(origin: str = "round") -> int:
+            """How many rows are new."""
+            before = len(memory._stored.known) if memory._stored else 0
+            async with database.begin() as connection:
+                await memory.follow(connection, targets, context.now())
+            assert memory._stored is not None
+            return len(memory._stored.known) - before
+
+        def made(age_s: float, **more: Any) -> Observation:
+            at = now - timedelta(seconds=age_s)
+            return observation(target="t0", slot=at, started_at=at, **more)
+
+        await seen()
+        await add(database, *(made(50 + nth) for nth in range(6)))
+        async with database.begin() as connection:
+            await connection.execute(back)
+        assert await seen() == 6
+        await add(database, made(30), made(29, origin="manual"))
+        assert await seen() == 1
+        statements: list[str] = []
+        event.listen(database.engine.sync_engine, "before_cursor_execute",
+                     lambda *given: statements.append(f"{given[2]} {given[3]}"))  # fmt: skip
+        assert await seen() == 0
+        (first,) = [one for one in statements if "jsonb_path_exists" in one and "!= ALL" in one
+                    and "derived_at" not in one]  # fmt: skip
+        assert first.count("UUID(") == 1, "only the latest id is sent"
+        async with database.begin() as connection:
+            await observations.add(connection, [made(28)])
+            await connection.execute(back)
+        assert await seen() == 1, "another row is older than the latest look goes back"
 
 
 @pytest.mark.parametrize("targets", [2, 40])

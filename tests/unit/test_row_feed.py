@@ -19,7 +19,7 @@ class Rows:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.steady_s, self.all = START, 100.0, list[Row]()
-        self.returned = 0
+        self.returned = self.shortened = 0
         monkeypatch.setattr(row_feed.time, "monotonic", lambda: self.steady_s)
 
     def passes(self, seconds: float, *, step: timedelta = timedelta(0)) -> None:
@@ -31,6 +31,12 @@ class Rows:
         return len(self.all) - 1
 
     def read(self, look: Look[int]) -> Iterator[Row]:
+        if look.latest is not None:
+            since, until = look.counted
+            stored = sum(since < at <= until and over <= self.now for _, at, over in self.all)
+            if stored == look.expected:
+                self.shortened += 1
+                look = look.latest
         known, since = set(look.known), min(look.after, self.now) - look.span
         for row in self.all[-10_000:]:
             if row[1] > since and row[2] <= self.now and row[0] not in known:
@@ -94,8 +100,22 @@ def test_a_look_goes_back_a_few_seconds_where_many_rows_are_known(
     assert spans[10:].count(QUICK) == 45
 
 
+def test_a_long_look_is_shortened_unless_a_row_came_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, feed = Rows(monkeypatch), RowFeed[int](START)
+    late = None
+    for second in range(120):
+        for _ in range(20):
+            rows.store(0.01)
+        if second == 60:
+            late = rows.store(30)
+        rows.passes(1)
+        rows.follow(feed)
+    assert late in feed.known or rows.all[late or 0][1] < rows.now - WHOLE
+    assert 5 <= rows.shortened <= 9, "one every ten seconds after the first 500 rows, but one"
+
+
 def test_rows_that_were_derived_at_one_instant_are_all_new() -> None:
-    feed = RowFeed[datetime](START)
+    feed = RowFeed[datetime](START, by_row=False)
     rows = [("a", START + SECOND), ("b", START + SECOND)]
     assert feed.take(rows, lambda row: (row[1], row[1])) == rows
     assert feed.take(rows, lambda row: (row[1], row[1])) == []
