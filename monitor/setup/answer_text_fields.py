@@ -155,7 +155,11 @@ def _order(name: str) -> int:
 
 
 def equals(path: str, value: str) -> str:
-    quoted = value.replace("\\", "\\\\").replace("'", "\\'")
+    """A condition. A raw string can hold no backslash; and ` && ` separates conditions."""
+    if "\\" in value or "&&" in value:
+        literal = json.dumps(value).replace("`", r"\u0060").replace("&", r"\u0026")
+        return f"{path} == `{literal}`"
+    quoted = value.replace("'", r"\'")
     return f"{path} == '{quoted}'"
 
 

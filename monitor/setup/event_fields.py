@@ -32,6 +32,7 @@ from monitor.setup.event_kinds import (
     events_of_sources,
     model_path,
     sources_path,
+    token_counts,
     usage_leaves,
 )
 
@@ -121,7 +122,7 @@ def event_fields(
         ends_with_body=ends_with_body,
     )
     beside = [leaf for leaf in leaves.values() if leaf.path != answer.expression]
-    options |= _single(beside, kinds)
+    options |= _single(beside, kinds, (seen, *further))
     if sources := _sources((seen, *further), answer.expression):
         options["sources"] = sources
     if usage := _usage(beside, kinds):
@@ -136,9 +137,11 @@ def _kept(events: Sequence[StreamEvent]) -> Sequence[StreamEvent]:
 # The fields beside the text of the answer.
 
 
-def _single(leaves: Sequence[EventLeaf], kinds: Kinds) -> Iterator[tuple[str, str]]:
+def _single(
+    leaves: Sequence[EventLeaf], kinds: Kinds, answers: Iterable[Sequence[Seen]]
+) -> Iterator[tuple[str, str]]:
     """Options `model`, `finish` and `error`, for which there are fields."""
-    if model := _named_model(leaves, kinds):
+    if model := _named_model(leaves, kinds, answers):
         yield "model", model
     for leaf in leaves:
         if FINISHES.fullmatch(leaf.name) and leaf.texts():
@@ -150,13 +153,16 @@ def _single(leaves: Sequence[EventLeaf], kinds: Kinds) -> Iterator[tuple[str, st
             break
 
 
-def _named_model(leaves: Sequence[EventLeaf], kinds: Kinds) -> str | None:
+def _named_model(
+    leaves: Sequence[EventLeaf], kinds: Kinds, answers: Iterable[Sequence[Seen]]
+) -> str | None:
     """The field that names a model: by its name or its event's, else by a value that names one."""
     constant = [leaf for leaf in leaves if len({value for _, value in leaf.texts()}) == 1]
     for leaf in constant:
         if bare_name(leaf.name) in _MODELS:
             return leaf.path
-    if named := model_path(leaves, kinds):
+    named = model_path(leaves, kinds)
+    if named and _names_models(named, answers):
         return named
     for leaf in constant:
         value = leaf.texts()[0][1]
@@ -169,6 +175,14 @@ def _named_model(leaves: Sequence[EventLeaf], kinds: Kinds) -> str | None:
     return None
 
 
+def _names_models(path: str, answers: Iterable[Sequence[Seen]]) -> bool:
+    """Whether a field names one model, or only known ones: an id differs in each answer."""
+    expression = compiled("model", path)
+    found = (expression.find(one) for seen in answers for one in seen)
+    names = {name for name in found if isinstance(name, str) and name}
+    return len(names) == 1 or all(parse(name).known for name in names)
+
+
 def _sources(answers: Iterable[Sequence[Seen]], text: str) -> str | None:
     """The sources as the first answer that has any lists them, else an empty list."""
     found = [sources_path(seen, kinds_of(seen, leaves_of(seen)), text=text) for seen in answers]
@@ -179,7 +193,13 @@ def _sources(answers: Iterable[Sequence[Seen]], text: str) -> str | None:
 def _usage(leaves: Sequence[EventLeaf], kinds: Kinds) -> dict[str, str]:
     """Expressions of token counts and charges, by the names of their fields or of their events."""
     found: dict[str, str] = {}
+    near = (
+        leaf
+        for leaf in leaves
+        if "tok" in bare_name(leaf.name) or any(map(_COUNTED.search, leaf.above))
+    )
     stated = list(usage_leaves(leaves, kinds))
+    counting = {leaf.path for leaf in (*token_counts(near), *token_counts(stated))}
     for leaf in (*leaves, *stated):
         values = [v for _, v in leaf.values if v is not None]
         if not values or any(isinstance(v, bool) for v in values):
@@ -188,13 +208,10 @@ def _usage(leaves: Sequence[EventLeaf], kinds: Kinds) -> dict[str, str]:
         if not whole and not all(isinstance(v, int | float | Decimal) for v in values):
             continue
         name = bare_name(leaf.name)
-        counted = (
-            leaf in stated or "tok" in name or any(_COUNTED.search(part) for part in leaf.above)
-        )
         side = re.sub(r"^(?:n|num|number)(?=[a-z]{4})|tokens?|toks?|counts?|used|of", "", name)
         if _COST.fullmatch(name):
             found.setdefault("cost_usd", leaf.path)
-        elif whole and counted:
+        elif whole and leaf.path in counting:
             for option, pattern in _SIDES.items():
                 if re.fullmatch(pattern, side):
                     found.setdefault(option, leaf.path)

@@ -7,10 +7,11 @@ model` names the model. Source: docs/dialects.md#custom
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from monitor.dialects.event_rules import compiled
-from monitor.setup.answer_text_fields import EventLeaf, Seen, bare_name, equals, step
+from monitor.setup.answer_text_fields import MOST_KINDS, EventLeaf, Seen, bare_name, equals, step
 
 _STRONG = r"sources?|documents?|docs?|citations?|cites?|references?|refs?|footnotes?|attributions?"
 _NOUN = rf"{_STRONG}|passages?|chunks?|contexts?"
@@ -26,6 +27,9 @@ _SOURCES = re.compile(rf"{_SURE.pattern}|(?:{_FOUND}){{0,2}}(?:{_NOUN})|retrieve
 _FIELDS = re.compile(rf"{_SOURCES.pattern}|(?:{_FOUND}){{1,2}}(?:results?|hits?|matches|nodes)")
 _RESULTS = re.compile(rf"(?:on)?(?:{_FOUND}){{1,2}}(?:results?|hits?|matches|nodes|end)?")
 _CALL = re.compile(r'(?:from_json|values)\(|[")]')
+_TOKENS = re.compile(r"tok|usage", re.IGNORECASE)
+_TOKEN_SIDES = re.compile(r".*tok.*|prompt.*|completion.*|input|output")
+_ID = re.compile(r"\d*|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{20,}", re.IGNORECASE)
 _COUNTS = re.compile(r"count|total|n|num|number|size|length")
 _USAGES = re.compile(
     r"(?:token|llm|model|api)?(?:usages?|stats|statistics|metrics?|billing|costs?|meters?)|"
@@ -59,7 +63,7 @@ def kinds_named(kinds: Kinds, *names: re.Pattern[str]) -> Iterator[EventKind]:
     for path, values in kinds:
         if "[" in path and path != "_json[0]":  # of an entry in a list, not of the event
             continue
-        for value in dict.fromkeys(values.values()):
+        for value in islice(dict.fromkeys(values.values()), MOST_KINDS):
             if any(name.fullmatch(bare_name(value)) for name in names):
                 numbers = frozenset(at for at, other in values.items() if other == value)
                 yield EventKind(equals(path, value), numbers, path == "_json[0]")
@@ -75,9 +79,34 @@ def usage_leaves(leaves: Iterable[EventLeaf], kinds: Kinds) -> Iterator[EventLea
     return _leaves_of(leaves, kinds, _USAGES)
 
 
+def token_counts(leaves: Iterable[EventLeaf]) -> Iterator[EventLeaf]:
+    """Those of these numbers that count tokens, by the names around them.
+
+    Statistics and metrics may also be times: there one number must be named as tokens are.
+    """
+    leaves = list(leaves)
+    named = {_place(leaf) for leaf in leaves if _TOKEN_SIDES.fullmatch(bare_name(leaf.name))}
+    for leaf in leaves:
+        around = (bare_name(leaf.name), *leaf.above, leaf.path.partition(" && ")[0])
+        if _place(leaf) in named or any(map(_TOKENS.search, around)):
+            yield leaf
+
+
+def _place(leaf: EventLeaf) -> str:
+    """The object in which a field is: its condition and the path above it."""
+    condition, _, path = leaf.path.rpartition(" && ")
+    return f"{condition} && {path.rpartition('.')[0]}"
+
+
 def model_path(leaves: Iterable[EventLeaf], kinds: Kinds) -> str | None:
     """The field of an event whose name says that it names the model."""
-    return _named(_leaves_of(leaves, kinds, _MODELS), _MODEL_FIELDS)
+    named = (leaf for leaf in _leaves_of(leaves, kinds, _MODELS) if not _identifies(leaf))
+    return _named(named, _MODEL_FIELDS)
+
+
+def _identifies(leaf: EventLeaf) -> bool:
+    """Whether its values are numbers or ids of something else, such as of a run."""
+    return any(not isinstance(value, str) or _ID.fullmatch(value) for _, value in leaf.values)
 
 
 def session_path(leaves: Sequence[EventLeaf], kinds: Kinds) -> str | None:

@@ -1,6 +1,7 @@
 """Options of `custom` proposed for streams that nobody described, from every recorded stream."""
 
 import json
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -290,6 +291,15 @@ def test_sources_that_only_another_answer_has_are_found() -> None:
     (sent('model_info {"id": "m-1", "name": "house-7b"}', *WORDS),
      {"model": "_event == 'model_info' && name"}),
     (sent('user {"name": "anna"}', *WORDS), {}),
+    # Times, ids and numbers: neither tokens nor models.
+    (sent(*WORDS[:2], 'metrics {"retrieval": 120, "generation": 840, "total": 960}'), {}),
+    (sent(*WORDS[:2], 'stats {"query": 12, "response": 842, "all": 3}'), {}),
+    (of({"text": "We ship "}, {"text": "on time."}, {"stats": {"generation": 840, "total": 960}}),
+     {}),
+    (of({"text": "We ship "}, {"text": "on time."}, {"stats": {"input": 812, "total": 960}}),
+     {"usage": {"prompt_tokens": "stats.input", "total_tokens": "stats.total"}}),
+    (sent('model {"id": "5f3a2b1c-9d00-4c4c-8f8f-000000000001"}', *WORDS), {}),
+    (sent('engine {"id": 17}', *WORDS), {}),
 ])  # fmt: skip
 def test_usage_and_model_are_known_by_the_names_of_their_events(
     events: tuple[StreamEvent, ...], options: Any
@@ -300,6 +310,38 @@ def test_usage_and_model_are_known_by_the_names_of_their_events(
     assert named == options
     reply = read_by(found.options, events)
     assert [claim.value for claim in reply.claims] == ["house-7b"] * ("model" in options)
+
+
+@each(("first", "other", "named"), [
+    ("run-5f3a", "run-9c1b", False),  # an id of each answer
+    ("house-7b", "house-7b", True),
+    ("gpt-4o", "gpt-4o-mini", True),
+])  # fmt: skip
+def test_what_differs_in_each_answer_names_no_model(first: str, other: str, named: bool) -> None:
+    answers = [
+        of(*({"kind": "llm", "id": name, "value": word} for word in ("We ship ", "on time.")))
+        for name in (first, other)
+    ]
+    found = event_fields(answers[0], question="What?", others=answers[1:])
+    assert found is not None
+    assert ("model" in found.options) is named
+
+
+@pytest.mark.parametrize("name", ["App\\Events\\Token", "token\\", "it's", "a && b", "a`\\b"])
+def test_any_name_of_an_event_selects_it(name: str) -> None:
+    note = {"event": "App\\Events\\Note", "text": "I am searching for it now, please wait."}
+    events = of(note, *({"event": name, "text": word} for word in ("We ship ", "on ", "time.")))
+    found = event_fields(events, question="What?")
+    assert found is not None
+    assert read_by(found.options, events).text == "We ship on time."
+
+
+def test_many_names_of_events_cost_no_time() -> None:
+    """Each of them is one of usage: a field of all events is looked at for a few of them only."""
+    odd = [f'usage{"." * nth} {{"a": 1}}' for nth in range(300)]
+    began_s = time.process_time()
+    assert event_fields(sent(*WORDS[:2], *odd), question="What?") is not None
+    assert time.process_time() - began_s < 20
 
 
 @pytest.mark.parametrize(
