@@ -220,6 +220,7 @@ async def _interpreted(
             comparable = not occasion.confirms and _comparable(probed.reply)
             if probed.outcome is Outcome.ANSWERED and comparable:
                 answer = await _step(answer_of, occasion.query, probed.reply, occasion.secrets)
+                answer = replace(answer, lists_sources=not dialect.never_lists_sources)
             if probed.whole:
                 own = counters_of(occasion.target, counters or {})
                 count = await _step(counted, probed.reply, occasion.query.id, own)

@@ -64,6 +64,17 @@ def test_after_a_week_without_sources_they_are_compared_again() -> None:
     assert not lost_sources(known, "q", 0, at=last + timedelta(days=7, hours=1))
 
 
+def test_a_clock_that_was_ahead_leaves_nothing_out_for_longer() -> None:
+    known = ()
+    for nth in range(10):
+        known = after_answer(known, "q", 3, at=AT + nth * EVERY)
+    known = after_answer(known, "q", 3, at=AT + timedelta(days=365))
+    assert not lost_sources(known, "q", 0, at=AT + timedelta(days=1))
+    known = after_answer(known, "q", 3, at=AT + timedelta(days=1))
+    assert known[0].latest == AT + timedelta(days=1)
+    assert lost_sources(known, "q", 0, at=AT + timedelta(days=2))
+
+
 def followed(rounds: int = 8) -> TrackerState:
     track = TrackerState(epoch=1)
     for nth in range(rounds):
@@ -80,6 +91,16 @@ def test_the_state_survives_a_restart_and_an_older_one_is_read() -> None:
     assert TrackerState.from_json(kept) == track
     del kept["sources"]
     assert TrackerState.from_json(kept) == replace(track, sources=())
+
+
+def test_answers_of_a_dialect_that_cannot_list_sources_lose_none() -> None:
+    """After a change of dialect, or of the expression for sources, all answers have none."""
+    track, answer = followed(), simulated_answer(SimulatedModel.LLAMA, QUERIES[0], 99)
+    for lists, compared in ((True, False), (False, True)):
+        new = replace(answer, lists_sources=lists)
+        after, match = follow_answer(track, simulated_profile(), new, at=AT + 9 * EVERY)
+        assert match.lost_sources is not compared
+        assert (after.judged > track.judged) is compared
 
 
 def test_such_an_answer_is_neither_compared_nor_kept_as_an_example() -> None:

@@ -213,13 +213,15 @@ class AnswerText:
 
     A proxy or gateway that buffers divides every model's answers in its own way. `tokens`: the
     token count that the service reports; None if it reports none. `sources`: how many retrieved
-    sources it lists; None if it lists none, as some services do without any.
+    sources it lists; None if it lists none, as some services do without any. `lists_sources`:
+    whether an answer can list some, by its dialect.
     """
 
     query: str
     text: str
     tokens: int | None = None
     sources: int | None = None
+    lists_sources: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,8 +73,9 @@ def follow_answer(
     Answers that are not suitable, or that lost their sources, are not compared: they only count as
     extra probes, and for what is known about sources.
     """
-    lost = lost_sources(track.sources, answer.query, answer.sources, at=at)
-    sources = after_answer(track.sources, answer.query, answer.sources, at=at)
+    known = track.sources if answer.lists_sources else ()
+    lost = lost_sources(known, answer.query, answer.sources, at=at)
+    sources = after_answer(known, answer.query, answer.sources, at=at)
     track = replace(track, extra=track.extra + extra, sources=sources)
     if reason := LOST if lost else _abstention(track, profile, answer):
         settled = track.standing is not None

@@ -31,12 +31,13 @@ class QuerySources:
     def lost(self, sources: int | None, *, at: datetime) -> bool:
         """Whether an answer with this number of sources lost them. None: it lists none."""
         usual = len(self.marks) >= FEWEST and self.marks.count("1") >= USUAL * len(self.marks)
-        return not sources and usual and at - self.latest < LASTS
+        return not sources and usual and abs(at - self.latest) < LASTS  # the clock may step back
 
     def after(self, sources: int | None, *, at: datetime) -> Self:
         """The state after one more answer, which has not lost its sources."""
         marks = (self.marks + ("1" if sources else "0"))[-LOOKED_AT:]
-        latest = max(at, self.latest) if sources else self.latest
+        earlier = self.latest - LASTS < at < self.latest
+        latest = at if sources and not earlier else self.latest
         return replace(self, marks=marks, latest=latest, gone=False)
 
 
