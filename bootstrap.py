@@ -6,6 +6,7 @@ Standard library only: this runs before anything is installed. `./run ARGUMENTS`
 
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -160,12 +161,13 @@ def install(lock):
 
 
 LAUNCHER = """#!/bin/sh
-export RAG_MONITOR_COMMAND="${{RAG_MONITOR_COMMAND:-$0}}" # named in hints
+case $0 in *[!A-Za-z0-9_./-]*) typed="'$0'" ;; *) typed=$0 ;; esac
+export RAG_MONITOR_COMMAND="${{RAG_MONITOR_COMMAND:-$typed}}" # named in hints
 if [ -n "${{PYTHONDONTWRITEBYTECODE:-}}" ]; then # not beside the sources
     unset PYTHONDONTWRITEBYTECODE
-    export PYTHONPYCACHEPREFIX="${{PYTHONPYCACHEPREFIX:-{bytecode}}}"
+    [ -n "${{PYTHONPYCACHEPREFIX:-}}" ] || export PYTHONPYCACHEPREFIX={bytecode}
 fi
-exec "{python}" -P -m monitor "$@"
+exec {python} -P -m monitor "$@"
 """
 
 
@@ -188,7 +190,8 @@ def set_up(lock):
         libraries = sysconfig.get_path("purelib", "venv", {"base": str(VENV)})
         Path(libraries, "rag_monitor.pth").write_text(f"{ROOT}\n", encoding="utf-8")
         launcher = BIN / "monitor"  # for scripts, as an installed package has it
-        launched = LAUNCHER.format(python=PYTHON, bytecode=BYTECODE)
+        python, bytecode = (shlex.quote(str(path)) for path in (PYTHON, BYTECODE))
+        launched = LAUNCHER.format(python=python, bytecode=bytecode)
         launcher.write_text(launched, encoding="utf-8")
         launcher.chmod(0o755)
     install(lock)
@@ -203,7 +206,8 @@ def become(*command):
     any, each command compiles all modules, which doubles the time that it takes to start.
     """
     if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
-        os.environ.setdefault("PYTHONPYCACHEPREFIX", str(BYTECODE))
+        # Python takes an empty one for none.
+        os.environ["PYTHONPYCACHEPREFIX"] = os.environ.get("PYTHONPYCACHEPREFIX") or str(BYTECODE)
     if os.name == "nt":
         sys.exit(subprocess.run(command).returncode)
     os.execv(command[0], command)

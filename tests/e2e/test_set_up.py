@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -49,7 +50,12 @@ def apart(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """The script with a program and locks of its own, whose packages need no index."""
+    """The script with a program and locks of its own, whose packages need no index.
+
+    Its path has characters that a shell would replace.
+    """
+    tmp_path = tmp_path / "a $HOME} `b`"
+    tmp_path.mkdir()
     (tmp_path / "monitor").mkdir()
     (tmp_path / "monitor" / "__main__.py").write_text(PROGRAM)
     for name in ("run", "bootstrap.py"):
@@ -63,7 +69,7 @@ def clone(tmp_path: Path) -> Path:
 def begun(clone: Path, *arguments: str, path: str = "", **more: Any) -> subprocess.Popen[str]:
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "UV_"))} | {
         "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": str(clone),
+        "PIP_FIND_LINKS": clone.as_uri(),
         "PIP_CONFIG_FILE": os.devnull,
         "PATH": f"{path}{os.defpath}",
         "PYTHON": getattr(sys, "_base_executable", sys.executable),
@@ -108,10 +114,10 @@ def test_a_step_is_one_line_with_its_seconds_and_is_done_once(clone: Path) -> No
     for typed, folder in (("./run", clone), (f"{clone.name}/run", clone.parent),
                           (str(monitor), Path("/"))):  # fmt: skip
         called = subprocess.run(
-            ["/bin/sh", "-c", f'exec "{typed}" check'], cwd=folder, capture_output=True, text=True,
+            ["/bin/sh", "-c", f"exec {shlex.quote(typed)} check"], cwd=folder, capture_output=True, text=True,
             env=named,
         )  # fmt: skip
-        assert called.stdout == f"started check as {typed}\n"
+        assert called.stdout == f"started check as {shlex.quote(typed)}\n"
     # What only some need is added to it.
     status, out, steps = run(clone, "install")
     assert (status, out) == (0, "")
@@ -131,6 +137,10 @@ def test_byte_code_is_kept_in_the_environment_if_none_shall_be_beside_the_source
     assert [path.name.partition(".")[0] for path in (clone / ".venv").rglob("needed.*.pyc")] == [
         "needed"
     ]
+    assert not list((clone / "monitor").rglob("*.pyc"))
+    shutil.rmtree(clone / ".venv" / "bytecode")
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", "")  # as good as unset
+    assert run(clone, "check")[0] == 0
     assert not list((clone / "monitor").rglob("*.pyc"))
     shutil.rmtree(clone / ".venv" / "bytecode")
     subprocess.run([clone / ".venv" / "bin" / "monitor", "check"], check=True)
