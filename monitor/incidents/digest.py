@@ -83,7 +83,7 @@ class DigestMonitor:
     lost: int  # messages that were given up in the span
     broken: Mapping[str, str]
     budget_margin_usd: Decimal = Decimal(0)
-    absent: timedelta | None = None  # no worker ran for so long; None: one always did
+    absent: timedelta | None = None  # no worker ran for so long; None: no long absence is known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +116,6 @@ LATEST = timedelta(hours=12)  # the digest is sent up to this late if no worker 
 # Identities that do not count for the fallback share.
 UNSURE = (Identity.CHANGED, Identity.DISPUTED, Identity.UNKNOWN)
 _TARGETS = 3  # each with two facts; a message has room for 16
-_ABSENT = timedelta(minutes=10)  # a shorter absence may be the time between two signs of a worker
 _NAMES = 4  # models, or incidents of one kind, named in a line
 _NOT_KNOWN, _UNMEASURED = "not known", "no probes"
 
@@ -294,7 +293,7 @@ def _own(own: DigestMonitor, budget_usd: Decimal) -> str:
     missed = f"rounds missed {_NOT_KNOWN}"
     if own.rounds_expected and own.rounds_missed is not None:
         missed = f"{own.rounds_missed:,} of {counted(own.rounds_expected, 'round')} missed"
-    if own.absent and own.absent >= _ABSENT:
+    if own.absent:
         missed += f", no worker ran for {lasting(own.absent)}"
     degraded = f"{_share(own.degraded, own.probes)} degraded" if own.probes else _UNMEASURED
     used = _range(own.budget_used_usd, own.budget_used_usd + own.budget_margin_usd)

@@ -62,8 +62,9 @@ async def configure(
 async def note_absence(connection: AsyncConnection, *, running: timedelta) -> None:
     """Store the time in which no worker ran before this one, which has been `running` for so long.
 
-    It ends with this worker's first round, and begins with the last sign of another one: a round
-    that it claimed, or the job that looks for late rows.
+    It ends with this worker's first round, at the latest a minute after its start: it may have
+    stored its rounds in a file. It begins with the last sign of another one: a round that it
+    claimed, or the job that looks for late rows.
     """
     await connection.execute(_NOTE_ABSENCE, {"running": running, "least": ABSENT})
 
@@ -125,7 +126,7 @@ _NOTE_ABSENCE = text("""
                 SELECT claimed_at FROM slots WHERE claimed_at < started.at
                 ORDER BY slot DESC LIMIT 1
             )) AS at) AS last,
-            LATERAL (SELECT least(now(), (
+            LATERAL (SELECT least(now(), started.at + interval '1 minute', (
                 SELECT min(slot) FROM slots
                 WHERE slot > now() - interval '1 hour' AND claimed_at >= started.at
             )) AS at) AS first

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 
-from monitor.storage import Database, observations, rollup_rows
+from monitor.storage import Database, observations, report_data, rollup_rows
 from monitor.storage.rollup_rows import ReportTarget
 from monitor.worker.round_schedule import slot_of
 from tests.contract.past_day import EIGHT
@@ -125,6 +125,34 @@ async def test_the_time_without_a_worker_ends_with_the_first_round_of_the_next(
         await rollup_rows.note_absence(connection, running=running)
         [absence] = (await connection.execute(text("SELECT * FROM report.worker_absences"))).all()
     assert tuple(absence) == (earlier, later)
+
+
+async def test_a_worker_that_ran_without_the_database_was_not_absent(database: Database) -> None:
+    """It started two hours ago and probed; its first round is known to the database only now."""
+    now = datetime.now(UTC)
+    earlier, started = now - timedelta(hours=3), now - timedelta(hours=2)
+    async with database.begin() as connection:
+        await connection.execute(text("UPDATE report_state SET seen_until = :at"), {"at": earlier})
+        await rollup_rows.note_absence(connection, running=now - started)
+        [absence] = (await connection.execute(text("SELECT * FROM report.worker_absences"))).all()
+    assert absence.began_at == earlier
+    assert absence.ended_at - started <= 2 * MINUTE
+
+
+async def test_many_restarts_are_not_a_long_time_without_a_worker(database: Database) -> None:
+    """Each is known only as the time between two signs of a worker: up to some minutes."""
+    begun = [EIGHT + nth * 60 * MINUTE for nth in range(5)]
+    absences = text(
+        "UPDATE report_state SET absences = (SELECT range_agg(tstzrange(at, at + CAST(:lasts AS "
+        "interval))) FROM unnest(CAST(:begun AS timestamptz[])) AS at)"
+    )
+    found = []
+    for lasts in (4 * MINUTE, 20 * MINUTE):
+        async with database.begin() as connection:
+            await connection.execute(absences, {"begun": begun, "lasts": lasts})
+            span = {"since": EIGHT, "until": EIGHT + timedelta(hours=4, minutes=10)}
+            found.append((await report_data.own(connection, (), **span)).absent)
+    assert found == [None, timedelta(minutes=90)]
 
 
 async def test_a_second_worker_ends_no_absence(database: Database) -> None:

@@ -182,7 +182,6 @@ def test_a_change_is_in_the_first_line_and_has_its_own_share() -> None:
 
 @each(("absent", "said"), [
     (None, "2 of 288 rounds missed, 1 % degraded"),
-    (timedelta(minutes=9), "2 of 288 rounds missed, 1 % degraded"),
     (timedelta(hours=3, minutes=20), "2 of 288 rounds missed, no worker ran for 3 h 20 min, 1 % d"),
 ])  # fmt: skip
 def test_the_time_without_a_worker_is_stated_beside_the_missed_rounds(
