@@ -114,9 +114,12 @@ def test_a_step_is_one_line_with_its_seconds_and_is_done_once(clone: Path) -> No
     for typed, folder in (("./run", clone), (f"{clone.name}/run", clone.parent),
                           (str(monitor), Path("/"))):  # fmt: skip
         called = subprocess.run(
-            ["/bin/sh", "-c", f"exec {shlex.quote(typed)} check"], cwd=folder, capture_output=True, text=True,
+            ["/bin/sh", "-c", f"exec {shlex.quote(typed)} check"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
             env=named,
-        )  # fmt: skip
+        )
         assert called.stdout == f"started check as {shlex.quote(typed)}\n"
     # What only some need is added to it.
     status, out, steps = run(clone, "install")
