@@ -116,9 +116,11 @@ class Measured:
         self.ahead = EvaluationCost()  # what a large fleet reads before an evaluation
         read = self._read = reading_ahead.read_ahead
 
-        async def read_ahead(context: WorkerContext) -> reading_ahead.ReadAhead:
+        async def read_ahead(
+            context: WorkerContext, *, reading_s: float
+        ) -> reading_ahead.ReadAhead:
             with self._timed(self.ahead):
-                return await read(context)
+                return await read(context, reading_s=reading_s)
 
         reading_ahead.read_ahead = read_ahead
 

@@ -104,6 +104,8 @@ def arguments() -> argparse.Namespace:
     option("--targets", type=int, nargs="+", default=[10, 100], metavar="N")
     option("--workers", type=int, nargs="+", default=[1], metavar="W")
     option("--seconds", type=int, default=120, help="what is measured, after the start")
+    option("--after", type=int, default=0, metavar="S",
+           help="wait before that, until all windows are read")  # fmt: skip
     option("--every", type=int, default=60, metavar="S", help="interval of each target, in s")
     option("--day-of-rows", action="store_true",
            help="write the rows of the last 24 hours first, by COPY")  # fmt: skip
@@ -133,7 +135,7 @@ def run(size: int, count: int, given: argparse.Namespace) -> FleetRun:
                 ) as workers:
                     processes.started(workers, START_S + size * START_TARGET_S)
                     started_s = time.monotonic() - began
-                    time.sleep(min(given.every / 4 + 2, CALM_S))
+                    time.sleep(min(given.every / 4 + 2, CALM_S) + given.after)
                     use = FleetUse(postgres, workers, service.process.pid)
                     use.measure(given.seconds)
                     if given.statements:

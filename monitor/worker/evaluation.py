@@ -65,6 +65,7 @@ LEASE = timedelta(seconds=90)  # three evaluations: without a successful one the
 LEASE_TRIES = 5
 DEADLINE_S = 30  # of a whole evaluation
 EVERY_S = 1.0  # from the start of one evaluation to that of the next
+READING = 0.8  # of that time, windows may be read that are not in memory
 VERY_LARGE = 2_000  # more targets are evaluated twice as often, each time half of them
 IDLE_S = 10.0  # system-wide subjects are evaluated that often, if no target has changed
 
@@ -94,7 +95,10 @@ async def evaluate_changed(context: WorkerContext) -> bool:
     """
     memory, large = context.state.windows, len(context.settings.targets) > LARGE
     async with context.state.evaluating:
-        ahead = await reading_ahead.read_ahead(context) if large else None
+        ahead = None
+        if large:
+            most_s = READING * pause_s(context)
+            ahead = await reading_ahead.read_ahead(context, reading_s=most_s)
         async with context.metrics.evaluation() as timed:
             due = partial(_due, context, memory)
             return await _evaluate(context, memory, due, timed, ahead)

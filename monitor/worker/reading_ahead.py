@@ -19,7 +19,7 @@ from monitor.worker import daily_spend, lease_keeper
 from monitor.worker.context import WorkerContext
 from monitor.worker.target_verdicts import FEW, isolated
 
-WINDOWS, READING_S = 75, 0.4  # read before one evaluation, which judges all of them
+WINDOWS_A_SECOND = 190  # the evaluation judges all that are read before it
 DEADLINE_S = 30
 
 
@@ -33,10 +33,10 @@ class ReadAhead(NamedTuple):
     spend: Sequence[Spend] | None
 
 
-async def read_ahead(context: WorkerContext) -> ReadAhead:
+async def read_ahead(context: WorkerContext, *, reading_s: float) -> ReadAhead:
     """Read what takes long, if this worker evaluates. For a large fleet.
 
-    Raises DatabaseUnavailable.
+    `reading_s`: how long windows may be read. Raises DatabaseUnavailable.
     """
     memory, targets = context.state.windows, context.settings.targets
     if not lease_keeper.held(context, "evaluate"):
@@ -50,7 +50,7 @@ async def read_ahead(context: WorkerContext) -> ReadAhead:
         async with begin as connection:
             await limit_statements(connection, lock_s=1, statement_s=5)
             if missing:
-                await _windows(connection, context, now)
+                await _windows(connection, context, now, reading_s)
             if overall:
                 zone = daily_spend.zone_of(context.settings)
                 days = partial(daily_spend.running_days, connection, context, zone, now)
@@ -58,14 +58,16 @@ async def read_ahead(context: WorkerContext) -> ReadAhead:
     return ReadAhead(overall, spend)
 
 
-async def _windows(connection: Connection, context: WorkerContext, now: datetime) -> None:
+async def _windows(
+    connection: Connection, context: WorkerContext, now: datetime, reading_s: float
+) -> None:
     """Read windows that are missing."""
     memory, targets = context.state.windows, context.settings.targets
     follow = partial(memory.follow, connection, targets, now)
     await isolated(connection, "new observations", follow)
     literal, began_s = any(map(is_literal, context.settings.rules.values())), time.monotonic()
     for nth, name in enumerate(memory.to_read(targets)):
-        if nth >= WINDOWS or time.monotonic() - began_s > READING_S:
+        if nth >= WINDOWS_A_SECOND * reading_s or time.monotonic() - began_s > reading_s:
             break
         read = partial(memory.windows, connection, targets[name], literal=literal, now=now)
         await isolated(connection, f"target {name}", read)
