@@ -26,6 +26,8 @@ class RuleRelations(Protocol):
     @property
     def passing(self) -> bool: ...
     @property
+    def shares_faults(self) -> bool: ...
+    @property
     def suspects_model(self) -> bool: ...
 
 
@@ -111,6 +113,11 @@ class Inhibitions:
         if found.unconnected and another.unconnected:
             return same_host or at_once
         return same_host and at_once
+
+    def may_share_faults(self, incident: Incident) -> bool:
+        """Whether its rule is one whose incidents of several targets may be one message."""
+        rule = self._rules.get(incident.rule)
+        return rule is not None and rule.shares_faults
 
     def fault_keys(self, incident: Incident) -> Collection[Hashable]:
         """Two incidents that share a fault have one of these in common."""

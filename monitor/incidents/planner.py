@@ -131,14 +131,14 @@ class _Draft:
 
     def regroup(self, group: IncidentGroup) -> None:
         """Plan one notice for what the channel does not yet know about a group."""
-        primary, alike = group.primary, group.alike_keys
-        news = {i.key: why for i in group.members if (why := self.news(i, primary, alike))}
+        primary = group.primary
+        news = {i.key: why for i in group.members if (why := self.news(i, primary))}
         if self.announced(primary) and self.now < primary.last_told_at + self.policy.gathering:
             # One message for all that follow at once.
-            later = {key for key in news.keys() & alike if self.follows(key, primary)}
+            later = {i.key for i in group.alike if i.key in news and self.follows(i, primary)}
             self.gathered |= later
             news = {key: why for key, why in news.items() if key not in later}
-        if not self.may_notify(primary):
+        if self.silenced(group):
             self.leave_for_later(group)
         elif group.over:
             quiet = all(member.once for member in group.members)
@@ -228,27 +228,43 @@ class _Draft:
         before = self.before.get(incident.key)
         return before is not None and incident.open and incident.once != before.once
 
-    def news(self, incident: Incident, primary: Incident, alike: Collection[Key]) -> str:
+    def silenced(self, group: IncidentGroup) -> bool:
+        """Whether no message is sent now: its primary incident is silenced.
+
+        A silence of one target does not cover the others that share its fault, as long as there is
+        something to report of them.
+        """
+        told_at = group.primary.last_told_at
+        unreported = (
+            i
+            for i in group.parts
+            if self.shares(i, group.primary) and (i.resolved_at is None or i.resolved_at > told_at)
+        )
+        return not any(map(self.may_notify, (group.primary, *unreported)))
+
+    def shares(self, incident: Incident, primary: Incident) -> bool:
+        """Whether it may have joined because of a fault that it shares with another target."""
+        return incident.scope != primary.scope and self.inhibitions.may_share_faults(incident)
+
+    def news(self, incident: Incident, primary: Incident) -> str:
         """Why it is news: new to the channel, or it returned or grew since the last message.
 
-        Empty if it is none. The last message is the last audible one. `alike`: they joined without
-        a message of their own, which is sent a little later for all of them.
+        Empty if it is none. The last message is the last audible one. What shares a fault joins
+        without a sound, and is reported a little later, whatever has become of the others by then.
         """
         returned_at = incident.reopened_at if incident.open else None
         if returned_at is not None and returned_at > primary.last_told_at:
             return AGAIN
-        if incident.key in self.joined or (
-            incident.key in alike and self.follows(incident.key, primary)
-        ):
+        joined = self.shares(incident, primary) and self.follows(incident, primary)
+        if incident.key in self.joined or (joined and self.may_notify(incident)):
             return AGAIN if incident.reopenings else NEW
         if self.relapsed(incident, primary):
             return AGAIN
         return GREW if self.grew(incident) else ""
 
-    def follows(self, key: Key, primary: Incident) -> bool:
-        """Whether it joined or came back since the last audible message."""
-        incident = self.incidents[key]
-        return incident.open and (key in self.joined or incident.turned_at > primary.last_told_at)
+    def follows(self, incident: Incident, primary: Incident) -> bool:
+        """Whether it began or came back since the last audible message."""
+        return incident.open and incident.turned_at > primary.last_told_at
 
     def relapsed(self, incident: Incident, primary: Incident) -> bool:
         """Whether it is in breach again after a message reported its recovery."""

@@ -61,6 +61,7 @@ class DownRule(Rule):
     chart: ClassVar[bool] = True
     prevents: ClassVar[frozenset[str]] = frozenset({"ttft"})
     every_sample: ClassVar[bool] = True
+    shares_faults: ClassVar[bool] = True
 
     severity: Severity = Severity.PAGE
     failed: int = 5

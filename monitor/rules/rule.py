@@ -74,6 +74,7 @@ class Rule(ABC):
     # Nothing in the service is broken: its incidents are sent as NOTICE, without a number, once a
     # day while they last. Such a rule explains no other.
     passing: ClassVar[bool] = False
+    shares_faults: ClassVar[bool] = False  # one fault may be that of several targets
     names_models: ClassVar[bool] = False  # a breach names the models that answered
     suspects_model: ClassVar[bool] = False  # an open incident: another model may be answering
     needs_baseline: ClassVar[bool] = False  # not judged while the baselines are unavailable

@@ -204,6 +204,73 @@ def test_a_muted_target_does_not_silence_the_others() -> None:
     assert notice.others == 0
 
 
+UNTIL_11 = {"rule": "down", "until": NOON + 660 * MINUTE, "reason": "reindexing"}
+
+
+@each("name", ["the reason of the first changes", "the first is removed", "the first is muted"])
+def test_a_target_that_joined_without_a_sound_is_reported_whatever_becomes_of_the_first(
+    name: str,
+) -> None:
+    where = places(NAMES[:2])
+    story, both, finding = Story(where), dict.fromkeys(NAMES[:2], BREACH), GATEWAY
+    story.judge(MINUTE, {"t01": BREACH}, finding=GATEWAY)
+    audible = story.judge(MINUTE, both, finding=GATEWAY)
+    assert audible == []
+    if "reason" in name:
+        audible += story.judge(20 * SECOND, {"t01": BREACH}, finding=FAILED)
+    elif "removed" in name:
+        del where["t01"]
+        both = {"t02": BREACH}
+    else:
+        story.silence = [Mute(scope="t01", **UNTIL_11)]
+    for _ in range(6):
+        audible += story.judge(MINUTE, both, finding=finding)
+    (notice,) = audible
+    assert notice.status is NoticeStatus.STILL_FIRING
+    assert "t02" in notice.sentence
+
+
+def test_the_end_of_a_target_is_reported_while_the_first_is_muted() -> None:
+    story = Story(places(NAMES[:2]))
+    story.judge(MINUTE, dict.fromkeys(NAMES[:2], BREACH))
+    story.silence = [Mute(scope="t01", **UNTIL_11)]
+    audible = story.judge(10 * MINUTE, {"t01": BREACH, "t02": OK})
+    audible += story.judge(31 * MINUTE, {"t01": BREACH})
+    (notice,) = audible
+    assert "down · t02 is over after 10 min" in notice.sentence
+    assert story.judge(24 * 60 * SECOND, {"t01": BREACH}) == []
+    assert story.judge(5 * 60 * MINUTE, {"t01": BREACH}) == [], "only the muted one is still open"
+
+
+def test_a_mute_of_all_targets_of_a_message_silences_it() -> None:
+    story, both = Story(places(NAMES[:2])), dict.fromkeys(NAMES[:2], BREACH)
+    story.judge(MINUTE, both)
+    story.silence = [Mute(**UNTIL_11)]
+    assert story.judge(5 * 60 * MINUTE, both) == []
+    assert story.judge(MINUTE, dict.fromkeys(both, OK)) == []
+
+
+def test_a_target_that_was_muted_when_all_failed_is_reported_after_its_mute() -> None:
+    story, both = Story(places(NAMES[:2])), dict.fromkeys(NAMES[:2], BREACH)
+    mute = Mute(rule="down", scope="t02", until=NOON + 3 * MINUTE, reason="reindexing")
+    story.silence = [mute]
+    (first,) = story.judge(MINUTE, both)
+    assert first.others == 0
+    audible = [notice for _ in range(6) for notice in story.judge(MINUTE, both)]
+    (notice,) = audible
+    assert "Now also 1 more target: t02." in notice.sentence
+
+
+def test_a_target_that_is_muted_before_the_further_message_is_reported_after_its_mute() -> None:
+    story, both = Story(places(NAMES[:2])), dict.fromkeys(NAMES[:2], BREACH)
+    story.judge(MINUTE, {"t01": BREACH})
+    story.judge(MINUTE, both)
+    story.silence = [Mute(rule="down", scope="t02", until=NOON + 60 * MINUTE, reason="reindexing")]
+    assert story.judge(30 * MINUTE, both) == []
+    (notice,) = story.judge(30 * MINUTE, both)
+    assert "Now also 1 more target: t02." in notice.sentence
+
+
 def test_the_list_is_bounded() -> None:
     many = [f"target-{n:04}" for n in range(500)]
     story = Story(places(many))
