@@ -24,7 +24,7 @@ from monitor.storage import Connection, observations, stored_rows
 from monitor.storage.observations import PARTITIONS_AHEAD
 from monitor.storage.row_feed import RowFeed
 
-READ_AGAIN_S = 6 * 3600.0  # in case a change was missed
+READ_AGAIN_S, AGAIN = 6 * 3600.0, 2  # in case a change was missed; so many at a time
 JUDGED_AGAIN_S = 600.0  # a new day, or a share that falls as answers grow old
 log = logging.getLogger(__name__)
 
@@ -84,15 +84,14 @@ class TargetWindows:
         return [self.by_query[name] for name in ("", sample.query) if name in self.by_query]
 
     def stale(self, now: datetime) -> bool:
-        """Whether it must be read again: because of a clock that is or was wrong, or in any case.
+        """Whether it must be read again, because of a clock that is or was wrong.
 
         Samples of the future are not judged.
         """
         latest_at = self.latest_at()
         if latest_at is not None and latest_at > now + PARTITIONS_AHEAD:
             return True
-        comes = any(at <= now + PARTITIONS_AHEAD for at in self.later)
-        return comes or time.monotonic() - self.read_s > READ_AGAIN_S
+        return any(at <= now + PARTITIONS_AHEAD for at in self.later)
 
     def overdue(self, now: datetime, *, open_: bool) -> bool:
         """Whether time alone may have changed a verdict: no sample came when it was due."""
@@ -148,6 +147,18 @@ class WindowMemory:
                 self._change(name, sample)
         self._stored.forget(now)
         self._derived.forget(now)
+        self._renew()
+
+    def _renew(self) -> None:
+        """Have a few windows read again that were read long ago, the oldest of all first.
+
+        A target is not judged until its window is read, so that not all are read again at once.
+        """
+        old_s = time.monotonic() - READ_AGAIN_S
+        oldest = islice(self._kept.items(), AGAIN)  # in the order in which they were read
+        for name in [name for name, kept in oldest if kept.read_s < old_s]:
+            self._drop(name)
+            self.changed.add(name)
 
     def _configure(self, targets: Mapping[str, Target]) -> None:
         """Forget the targets that are configured otherwise, or no longer."""

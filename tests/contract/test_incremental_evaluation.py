@@ -36,6 +36,7 @@ from monitor.worker import (
     spend_memory,
     spent_today,
     target_verdicts,
+    window_memory,
 )
 from monitor.worker.context import WorkerContext
 from monitor.worker.spend_memory import slice_of
@@ -44,7 +45,7 @@ from tests.contract.open_context import open_context, settings
 from tests.e2e.worker_process import rows
 from tests.example_data import HAIKU, observation
 
-MINUTE = timedelta(minutes=1)
+MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 OPEN = "SELECT rule, target FROM incidents WHERE resolved_at IS NULL ORDER BY 1, 2"
 REFUSED: dict[str, Any] = {
     "outcome": Outcome.REFUSED, "ttft_ms": None, "error": "refused", "model_detected": None,
@@ -231,6 +232,42 @@ async def test_a_large_fleet_is_judged_by_what_was_read_before_the_evaluation(
         assert not await evaluation.evaluate_changed(other), "it stands by"
         page = context.metrics.page()[1].decode()
         assert "monitor_evaluation_seconds_count 2" in page, "a standby evaluates nothing"
+
+
+@pytest.mark.parametrize("fault", ["all windows are old", "a row of the last target came late"])
+async def test_windows_that_are_read_again_delay_no_judgement_in_a_large_fleet(
+    database: Database,
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+) -> None:
+    monkeypatch.setattr(target_verdicts, "LARGE", 2)
+    monkeypatch.setattr(target_verdicts, "LARGE_READING_S", 60)
+    async with open_context(fleet(tmp_path, 6, every=MINUTE), database) as context:
+        now = context.now()
+
+        def rounds(*ages: int, **more: Any) -> list[Observation]:
+            return [
+                observation(target=f"t{n}", query=query, slot=now - age * MINUTE,
+                            started_at=now - age * MINUTE + nth * SECOND, **more)
+                for n in range(6) for age in ages for nth, query in enumerate(("hi", "kbli"))
+            ]  # fmt: skip
+
+        await add(database, *rounds(6, 4))
+        await evaluation.evaluate_changed(context)
+        assert context.state.windows.missing(context.settings.targets) == 0
+        await add(database, *rounds(3, 2, 1, **REFUSED))
+        if "late" in fault:
+            late = now - 5 * MINUTE
+            await add(database, observation(target="t5", query="hi", slot=late, started_at=late))
+        else:
+            monkeypatch.setattr(window_memory, "READ_AGAIN_S", 0)
+        monkeypatch.setattr(target_verdicts, "LARGE_READING_S", -1)  # a single window is read
+        assert await evaluation.evaluate_changed(context)
+        opened = set(rows(database_url, OPEN))
+        assert len(opened) >= 5
+        assert ("down", "t5") in opened
 
 
 async def test_a_successor_judges_from_what_it_reads(
