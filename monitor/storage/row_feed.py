@@ -28,8 +28,8 @@ class Look(NamedTuple, Generic[Key]):
     """Rows later than `after` minus `span`, without the `known` ones, whose keys these are.
 
     `expected`: so many of the known rows were stored in the `counted` time, before the last few
-    seconds. If the database has as many, the look `latest` finds the same. None: nothing is
-    counted.
+    seconds. If the database has as many, and its clock was not set back, the look `latest` finds
+    the same. None: nothing is counted.
     """
 
     after: datetime
@@ -54,16 +54,17 @@ class RowFeed(Generic[Key]):
     until: datetime
     known: dict[Key, datetime] = field(default_factory=dict)
     by_row: bool = True
-    _whole_s: float = -inf  # when a look last went back so far (monotonic)
-    _whole: bool = True  # whether the latest look did
+    _whole_s: float = -inf  # when a look that was answered last went back so far (monotonic)
+    _began_s: float = -inf  # when the latest look began (monotonic)
+    _whole: bool = True  # whether it goes back so far
 
     def look(self) -> Look[Key]:
         """What to read now."""
-        now_s = time.monotonic()
-        self._whole = len(self.known) <= FEW or now_s - self._whole_s >= WHOLE_AGAIN_S
+        self._began_s = time.monotonic()
+        many, ago_s = len(self.known) > FEW, self._began_s - self._whole_s
+        self._whole = not many or ago_s >= WHOLE_AGAIN_S
         if not self._whole:
             return self._latest()
-        self._whole_s = now_s
         whole = Look(self.until, tuple(self.known))
         if not self.by_row or len(self.known) <= FEW:
             return whole
@@ -84,6 +85,8 @@ class RowFeed(Generic[Key]):
             key, at = of(row)
             self.known[key] = at
             self.until = max(self.until, at)
+        if self._whole:
+            self._whole_s = self._began_s
         return new
 
     def forget(self, now: datetime) -> None:

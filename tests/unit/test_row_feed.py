@@ -11,7 +11,7 @@ from monitor.storage.row_feed import FEW, QUICK, WHOLE, Look, RowFeed
 
 START = datetime(2026, 11, 30, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
-Row = tuple[int, datetime, datetime]  # id, when its transaction began, when it committed
+Row = tuple[int, datetime, float]  # id, when its transaction began, when it committed (steady)
 
 
 class Rows:
@@ -27,19 +27,19 @@ class Rows:
         self.now += seconds * SECOND + step
 
     def store(self, took_s: float) -> int:
-        self.all.append((len(self.all), self.now, self.now + took_s * SECOND))
+        self.all.append((len(self.all), self.now, self.steady_s + took_s))
         return len(self.all) - 1
 
     def read(self, look: Look[int]) -> Iterator[Row]:
         if look.latest is not None:
             since, until = look.counted
-            stored = sum(since < at <= until and over <= self.now for _, at, over in self.all)
-            if stored == look.expected:
+            stored = sum(since < at <= until and over <= self.steady_s for _, at, over in self.all)
+            if stored == look.expected and self.now >= until:
                 self.shortened += 1
                 look = look.latest
         known, since = set(look.known), min(look.after, self.now) - look.span
         for row in self.all[-10_000:]:
-            if row[1] > since and row[2] <= self.now and row[0] not in known:
+            if row[1] > since and row[2] <= self.steady_s and row[0] not in known:
                 self.returned += 1
                 yield row
 
@@ -63,12 +63,50 @@ def test_each_row_is_read_once_and_soon(
             rows.store(took_s)
         rows.passes(1)
         seen += rows.follow(feed)
-        until = rows.now - (row_feed.WHOLE_AGAIN_S + 1) * SECOND
+        until = rows.steady_s - (row_feed.WHOLE_AGAIN_S + 1)
         assert {row[0] for row in rows.all[-100 * a_second :] if row[2] < until} <= set(seen)
     assert len(seen) == len(set(seen))
     assert len(feed.known) < 100 * a_second + FEW, "it does not grow"
     if a_second == 60:
         assert rows.returned < 1.5 * len(seen), "few rows are read in vain"
+
+
+def test_a_long_look_that_fails_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise short looks would go on, and leave out what was committed late."""
+    rows, feed = Rows(monkeypatch), RowFeed[int](START)
+    seen: list[int] = []
+    late = rows.store(50)
+    for second in range(100):
+        for _ in range(60):
+            rows.store(0.01)
+        rows.passes(1)
+        look = feed.look()
+        if 45 <= second < 95 and look.span == WHOLE:
+            continue  # a time limit ends the statement
+        seen += [row[0] for row in feed.take(rows.read(look), lambda row: (row[0], row[1]))]
+        feed.forget(rows.now)
+    assert late in seen
+    assert len(seen) == len(rows.all)
+
+
+def test_no_row_is_missed_while_a_clock_that_was_set_back_catches_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor after a pause: rows are stored before those that are counted."""
+    rows, feed = Rows(monkeypatch), RowFeed[int](START)
+    seen: list[int] = []
+    for second in range(120):
+        for _ in range(30):
+            rows.store(0.01)
+        rows.passes(1)
+        if not 72 <= second < 80:
+            seen += rows.follow(feed)
+        if second == 60:
+            rows.passes(0, step=timedelta(minutes=-10))
+    for _ in range(12):
+        rows.passes(1)
+        seen += rows.follow(feed)
+    assert sorted(seen) == list(range(len(rows.all)))
 
 
 def test_a_clock_that_is_set_back_repeats_no_row(monkeypatch: pytest.MonkeyPatch) -> None:
