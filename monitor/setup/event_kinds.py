@@ -30,7 +30,11 @@ _CALL = re.compile(r'(?:from_json|values)\(|[")]')
 _TOKENS = re.compile(r"tok|usage", re.IGNORECASE)
 _TOKEN_SIDES = re.compile(r".*tok.*|prompt.*|completion.*|input|output")
 _ID = re.compile(r"\d*|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{20,}", re.IGNORECASE)
-_COUNTS = re.compile(r"count|total|n|num|number|size|length")
+_COUNTS = re.compile(r"count|total|n|num|number")
+# Lists in the same events that hold no sources.
+_OTHER_LISTS = re.compile(
+    r".*(?:suggest|followup|question|quer(?:y|ies)|message|history).*|actions?|tools?|steps?"
+)
 _USAGES = re.compile(
     r"(?:token|llm|model|api)?(?:usages?|stats|statistics|metrics?|billing|costs?|meters?)|"
     r"tokens?counts?"
@@ -183,7 +187,8 @@ def _in_events(
         lists = [
             (path, value)
             for path, value in _lists(one, tuples=kind.tuples)
-            if not objects or (value and isinstance(value[0], dict))
+            if (not objects or (value and isinstance(value[0], dict)))
+            and not _OTHER_LISTS.fullmatch(bare_name(path.rpartition(".")[2]))
         ]
         lists = [one for one in lists if not one[0].startswith("values(")] or lists
         lists.sort(key=lambda item: (-_weight(item[1]), item[0].count(".")))
@@ -210,6 +215,10 @@ def _lists(one: Seen, *, tuples: bool = False) -> Iterator[tuple[str, list[Any]]
     yield from found
 
 
+def _is_conversation(entries: Sequence[Any]) -> bool:
+    return all(isinstance(one, dict) and {"role", "content"} <= one.keys() for one in entries)
+
+
 def _walk(
     value: object, path: str, depth: int, tuples: bool, found: list[tuple[str, list[Any]]]
 ) -> None:
@@ -227,7 +236,7 @@ def _walk(
         if path == "_json" and tuples:
             for nth, inner in enumerate(value[1:4], start=1):
                 _walk(inner, f"_json[{nth}]", depth + 1, tuples=False, found=found)
-        elif not value or isinstance(value[0], dict | str):
+        elif not value or (isinstance(value[0], dict | str) and not _is_conversation(value)):
             found.append((path, value))
     elif isinstance(value, str) and value.lstrip().startswith("["):
         inner = compiled("sources", "from_json(@)").find(value)  # type: ignore[arg-type]

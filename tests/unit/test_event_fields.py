@@ -249,6 +249,11 @@ LISTED = json.dumps(DOCS)
     (sent('search {"queries": ["shipping"]}', *WORDS), None, None),
     (sent('status {"steps": [{"name": "search"}]}', *WORDS), None, None),
     (sent('sources {"note": "none"}', *WORDS), None, None),
+    (sent('document {"size": 71234}', *WORDS), None, None),
+    (sent('start {"context": [{"role": "user", "content": "What?"}]}', *WORDS), None, None),
+    (sent('search_end {"suggestions": [{"text": "terms"}]}', *WORDS), None, None),
+    (sent(f'sources {{"followup_questions": ["terms?"], "found": {LISTED}}}', *WORDS),
+     "_event == 'sources' && found", 2),
 ])  # fmt: skip
 def test_the_sources_are_known_by_their_name_or_their_events(
     events: tuple[StreamEvent, ...], expression: str | None, count: int | None
