@@ -132,7 +132,7 @@ END $$
 # a newer serial, which a rollback or an overlapping deployment needs.
 
 
-REVISION = "r1_0041"
+REVISION = "r1_0042"
 _SHAPE = re.compile(r"r(\d+)_(\d+)")
 LOCK_WAIT_S = 120.0
 LOCK_TRY_S = 3.0  # queries of a table wait behind a migration that waits for it

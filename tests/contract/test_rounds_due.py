@@ -155,6 +155,22 @@ async def test_many_restarts_are_not_a_long_time_without_a_worker(database: Data
     assert found == [None, timedelta(minutes=90)]
 
 
+async def test_absences_of_other_hours_cost_no_time(database: Database) -> None:
+    """Compared with each target, these would take minutes; a transaction may take 15 s."""
+    often = text("UPDATE report_state SET absences = (SELECT range_agg(tstzrange(at, at + interval "
+                 "'1 minute')) FROM generate_series(CAST(:eight AS timestamptz) - interval "
+                 "'100 days', :eight, interval '7 minutes') AS at)")  # fmt: skip
+    targets = [replace(RAG, target=f"t{nth}") for nth in range(500)]
+    rows = [observation(slot=at, started_at=at) for at in (EIGHT, EIGHT + 20 * MINUTE)]
+    async with database.begin() as connection:
+        await rollup_rows.configure(connection, "UTC", [RAG, *targets])
+        await connection.execute(text("UPDATE report_targets SET since = :at"), {"at": EIGHT})
+        await connection.execute(often, {"eight": EIGHT})
+        await observations.add(connection, rows)
+        span = {"since": EIGHT, "until": EIGHT + 60 * MINUTE}
+        assert [tuple(row) for row in await connection.execute(text(COUNTED), span)] == [(6, 4)]
+
+
 async def test_a_second_worker_ends_no_absence(database: Database) -> None:
     async with database.begin() as connection:
         await connection.execute(text("UPDATE report_state SET seen_until = now()"))
