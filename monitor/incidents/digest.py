@@ -291,7 +291,9 @@ def _name(notified: DigestIncident) -> str:
 
 def _own(own: DigestMonitor, budget_usd: Decimal) -> str:
     missed = f"rounds missed {_NOT_KNOWN}"
-    if own.rounds_expected and own.rounds_missed is not None:
+    if own.rounds_expected == 0:
+        missed = "no round was due"
+    elif own.rounds_expected and own.rounds_missed is not None:
         missed = f"{own.rounds_missed:,} of {counted(own.rounds_expected, 'round')} missed"
     if own.absent:
         missed += f", no worker ran for {lasting(own.absent)}"

@@ -190,6 +190,14 @@ def test_the_time_without_a_worker_is_stated_beside_the_missed_rounds(
     assert told(own=replace(WELL.own, absent=absent)).facts["Monitor health"].startswith(said)
 
 
+def test_a_day_without_a_worker_had_no_round_and_not_an_unknown_number() -> None:
+    own = replace(
+        WELL.own, rounds_expected=0, rounds_missed=0, absent=timedelta(hours=9, minutes=5)
+    )
+    health = told(own=own).facts["Monitor health"]
+    assert health.startswith("no round was due, no worker ran for 9 h 5 min")
+
+
 def test_what_no_one_knows_is_said_and_never_zero() -> None:
     nothing = told(
         latencies=[DigestLatency(target="rag")],
