@@ -360,7 +360,7 @@ def refused(error: Exception) -> DatabaseRefused | None:
     state = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
     if state not in _INCOMPLETE:
         return None
-    return DatabaseRefused(f"{explained(error)}", final=state == _DENIED)
+    return DatabaseRefused(f"{explained(error)}", final=state in (_DENIED, _TOO_OLD))
 
 
 def explained(error: Exception) -> str | None:
@@ -376,8 +376,9 @@ def explained(error: Exception) -> str | None:
 
 _MIGRATE = "Run `monitor migrate`, or point DATABASE_URL at a database of rag-monitor"
 _DENIED = "42501"  # insufficient privilege
-# Also undefined table, column, function and type, no unique index for ON CONFLICT, wrong types.
-_INCOMPLETE = {_DENIED, "42P01", "42703", "42883", "42704", "42P10", "42809", "42804", "3F000"}
+_TOO_OLD = "42704"  # undefined object, such as a setting that the server does not know
+# Also undefined table, column and function, no unique index for ON CONFLICT, wrong types.
+_INCOMPLETE = {_DENIED, _TOO_OLD, "42P01", "42703", "42883", "42P10", "42809", "42804", "3F000"}
 _ANY_REMEDY = "Check DATABASE_URL and the server's log"
 _REMEDIES = {
     "42P01": _MIGRATE,  # undefined table
@@ -391,6 +392,6 @@ _REMEDIES = {
     "25006": "Point DATABASE_URL at a server that takes writes",
     "22": "The database's encoding must be UTF8",
     "0A": "PostgreSQL 15 or newer is needed",
-    "42704": "PostgreSQL 15 or newer is needed",
+    _TOO_OLD: "PostgreSQL 15 or newer is needed",
     "42601": "PostgreSQL 15 or newer is needed",
 }
