@@ -103,6 +103,26 @@ def test_answers_of_a_dialect_that_cannot_list_sources_lose_none() -> None:
         assert (after.judged > track.judged) is compared
 
 
+def test_the_query_that_is_left_looks_like_no_change_in_days() -> None:
+    """Its answers are ranked among a growing set, not always among the same ten."""
+    track = TrackerState(epoch=1)
+    for nth in range(-23, 820):
+        for at, query in enumerate(QUERIES):
+            lost = nth > 0 and at < 2
+            if lost and nth > 1:
+                continue
+            answer = simulated_answer(SimulatedModel.LLAMA, query, f"3/{nth}")
+            answer = (
+                replace(answer, text=NOTHING, sources=0) if lost else replace(answer, sources=3)
+            )
+            track, _ = follow_answer(
+                track, simulated_profile(candidates=False), answer, at=AT + nth * EVERY
+            )
+    assert not track.changed
+    assert track.alone > 100
+    assert TrackerState.from_json(json.loads(json.dumps(track.to_json()))) == track
+
+
 def test_such_an_answer_is_neither_compared_nor_kept_as_an_example() -> None:
     track, target = followed(), Target(
         name="rag", url="http://x", dialect="bali_zero", queries=QUERIES, expected_models=(LLAMA,)

@@ -76,7 +76,10 @@ def follow_answer(
     known = track.sources if answer.lists_sources else ()
     lost = lost_sources(known, answer.query, answer.sources, at=at)
     sources = after_answer(known, answer.query, answer.sources, at=at)
-    track = replace(track, extra=track.extra + extra, sources=sources)
+    left = profile.fingerprint.queries - {one.query for one in sources if one.gone}
+    alone = len(profile.fingerprint.queries) > len(left) == 1
+    since_alone = track.alone if alone else 0  # also where the last one loses its sources, too
+    track = replace(track, extra=track.extra + extra, sources=sources, alone=since_alone)
     if reason := LOST if lost else _abstention(track, profile, answer):
         settled = track.standing is not None
         return track, StyleMatch(
@@ -92,8 +95,6 @@ def follow_answer(
     seen = answer_features(answer)
     vector = quantised(profile.fingerprint.vector(seen))
     tie = crc32(f"{track.judged}/{wording(answer)}".encode()) / 2**32
-    gone = {one.query for one in sources if one.gone}
-    alone = len(profile.fingerprint.queries) > len(profile.fingerprint.queries - gone) == 1
     of = profile.fingerprint.vectors_of(answer.query) if alone else profile.fingerprint.vectors
     track = track.bet(vector, tuple(map(quantised, of)), tie, alone=alone)
     foreign = other_language(answer.text, usual=profile.language)

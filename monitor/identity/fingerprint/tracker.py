@@ -111,6 +111,7 @@ class TrackerState:
     courses: tuple[FallbackEvidence, ...] = ()
     wordings: tuple[int, ...] = ()
     sources: tuple[QuerySources, ...] = ()
+    alone: int = 0  # latest answers that only one query gave, as the others lost their sources
     since: datetime | None = None
     extra: int = 0  # extra probes of bursts since then
 
@@ -158,9 +159,13 @@ class TrackerState:
     ) -> Self:
         """Rank one more answer among the earlier ones, then add it to them.
 
-        `alone`: among the `received` ones only, which then are answers to the same query.
+        `alone`: among answers to the same query: these `received` ones, and those that were
+        accepted since it is alone. Among the received ones only, each answer would be ranked among
+        the same few, and what is unusual about these would count again and again.
         """
-        known = received if alone else (*received, *self.accepted)
+        # Of the answers since then, the latest ones wait.
+        most = max(self.alone - QUARANTINE, 0) if alone else ACCEPTED
+        known = (*received, *self.accepted[max(len(self.accepted) - most, 0) :])
         ranked = ranks(vector, known, self.directions, tie=tie)
         bets = wagered(self.bets, ranked, received=len(known))
         after = replace(
@@ -173,6 +178,8 @@ class TrackerState:
             after = replace(after, bets=NO_BETS, directions=still(len(vector)))
         if not after.calm():
             return after
+        if alone:
+            after = replace(after, alone=min(self.alone + 1, QUARANTINE + ACCEPTED))
         waiting = (*self.waiting, vector)
         ready = waiting[:-QUARANTINE]
         return replace(
@@ -186,7 +193,10 @@ class TrackerState:
     def to_json(self) -> dict[str, Any]:
         """The JSON document that PostgreSQL stores."""
         return {
-            **{name: getattr(self, name) for name in ("epoch", "version", "judged", "extra")},
+            **{
+                name: getattr(self, name)
+                for name in ("epoch", "version", "judged", "extra", "alone")
+            },
             "bets": list(self.bets),
             "directions": _packed(self.directions),
             "accepted": _packed(self.accepted),
@@ -230,6 +240,7 @@ class TrackerState:
                 QuerySources(query, marks, datetime.fromisoformat(latest), *gone)
                 for query, marks, latest, *gone in kept.get("sources", ())  # older states: none
             ),
+            alone=kept.get("alone", 0),
             since=None if kept["since"] is None else datetime.fromisoformat(kept["since"]),
         )
 
