@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from psycopg import AsyncConnection as DriverConnection
@@ -252,7 +253,7 @@ class ConnectionSeat:
     async def leave(self) -> None:
         """Keep the connection if its transaction is over, else close it; give the seat back."""
         if self._opening is not None:
-            self._opening.add_done_callback(self._pool.abandoned)
+            self._opening.add_done_callback(partial(self._pool.abandoned, self))
             return
         try:
             if self._session is not None and not self._pool.keep(self._session):
@@ -353,8 +354,9 @@ class ConnectionPool:
         self._seats.release()
         self._changed.set()
 
-    def abandoned(self, opening: asyncio.Task[ServerConnection]) -> None:
+    def abandoned(self, seat: ConnectionSeat, opening: asyncio.Task[ServerConnection]) -> None:
         """Close what was opened for a cancelled caller, and give the seat back."""
+        self.lent.discard(seat)
         if not opening.cancelled() and opening.exception() is None:
             ending = asyncio.ensure_future(opening.result().end())
             self._ending.add(ending)

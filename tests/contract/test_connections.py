@@ -356,6 +356,7 @@ async def test_a_server_that_takes_connections_and_says_nothing_costs_no_socket(
             gc.enable()
         assert not callers
         assert most <= POOL_SIZE
+        assert not database._pool.lent, "else a full server would be waited for in vain"
         await database.close()
 
 
