@@ -134,7 +134,7 @@ async def _evaluate(
         if kept:
             follow = partial(memory.follow, connection, context.settings.targets, now)
             await isolated(connection, "new observations", follow)
-            if memory.idle(IDLE_S):
+            if memory.idle(IDLE_S) and not (ahead is not None and ahead.overall):
                 return False
         latest = await context.state.incidents.latest(connection)
         if any(incident.turned_at > now + observations.PARTITIONS_AHEAD for incident in latest):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from math import inf
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -25,6 +26,7 @@ from monitor.storage import (
     Database,
     leases,
     observations,
+    outbox,
     rederive,
     row_feed,
     spend_rows,
@@ -232,6 +234,28 @@ async def test_a_large_fleet_is_judged_by_what_was_read_before_the_evaluation(
         assert not await evaluation.evaluate_changed(other), "it stands by"
         page = context.metrics.page()[1].decode()
         assert "monitor_evaluation_seconds_count 2" in page, "a standby evaluates nothing"
+
+
+async def test_system_wide_subjects_of_an_idle_large_fleet_are_judged_when_they_are_due(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "LARGE", 2)
+    asked, backlog = [], outbox.backlog
+
+    async def counted(connection: Connection, channel: str) -> Any:
+        asked.append(channel)
+        return await backlog(connection, channel)
+
+    monkeypatch.setattr(outbox, "backlog", counted)
+    async with open_context(fleet(tmp_path, 3, every=MINUTE), database) as context:
+        memory = context.state.windows
+        for _ in range(3):
+            await evaluation.evaluate_changed(context)
+        assert memory.idle(evaluation.IDLE_S)
+        asked.clear()
+        memory._overall_s = -inf  # its pause is over before the fleet is no longer idle
+        await evaluation.evaluate_changed(context)
+        assert asked, "nothing else marks them as due again"
 
 
 @pytest.mark.parametrize("fault", ["all windows are old", "a row of the last target came late"])
