@@ -144,6 +144,7 @@ async def of_targets(
             targets = map(context.settings.targets.__getitem__, names)
             fresh = {one.name for one in targets if memory.fresh(one, now, literal=literal)}
             missing = [name for name in names if name not in fresh]
+            memory.drop(missing[FEW:])
             skipped = len(missing[FEW:])  # before the others, which take the time
             names = [*missing[:FEW], *(name for name in names if name in fresh)]
     read = partial(fingerprints.confirmed_at, connection, names)
@@ -154,6 +155,7 @@ async def of_targets(
         target = context.settings.targets[name]
         late = nth and time.monotonic() - began > reading_s  # one is read in any case
         if late and not memory.fresh(target, now, literal=literal):
+            memory.drop([name])
             skipped += 1
             continue
         verdicts = await of_target(

@@ -189,8 +189,14 @@ class WindowMemory:
     def _drop(self, name: str) -> None:
         """Have a window read again, and again when the time of its later rows comes."""
         kept = self._kept.pop(name)
-        if kept.later:
-            self._later[name] = kept.later
+        latest_at = kept.latest_at()
+        self._later[name] = kept.later if latest_at is None else [*kept.later, latest_at]
+
+    def drop(self, names: Iterable[str]) -> None:
+        """Have the windows of these targets read, before the next evaluation of a large fleet."""
+        for name in names:
+            if name in self._kept:
+                self._drop(name)
 
     def _change(self, name: str, sample: Sample) -> None:
         kept = self._kept.get(name)
@@ -269,8 +275,6 @@ class WindowMemory:
         """The windows of a target up to now; read from the database unless they are here."""
         kept = self._kept.get(target.name)
         if kept is not None and not self.fresh(target, now, literal=literal):
-            if (latest_at := kept.latest_at()) is not None:
-                kept.later.append(latest_at)
             self._drop(target.name)
             kept = None
         if kept is None:

@@ -294,6 +294,31 @@ async def test_windows_that_are_read_again_delay_no_judgement_in_a_large_fleet(
         assert ("down", "t5") in opened
 
 
+async def test_windows_that_a_clock_made_wrong_are_read_before_the_next_evaluation(
+    database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name, value in (
+        (evaluation, "LARGE", 2), (target_verdicts, "LARGE", 2), (reading_ahead, "FEW", 0),
+        (target_verdicts, "LARGE_READING_S", -1),  # it reads a single window itself
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, value)
+    async with open_context(fleet(tmp_path, 6, every=MINUTE), database) as context:
+        now, memory = context.now(), context.state.windows
+        for _ in range(3):
+            await evaluation.evaluate_changed(context)
+        assert memory.missing(context.settings.targets) == 0
+        await add(database, *(
+            observation(target=f"t{n}", query="hi", slot=now - age * MINUTE,
+                        started_at=now - age * MINUTE, **REFUSED)
+            for n in range(6) for age in (3, 2, 1)
+        ))  # fmt: skip
+        for kept in memory._kept.values():
+            kept.later.append(now)  # a row of the future, which has come
+        await evaluation.evaluate_changed(context)
+        await evaluation.evaluate_changed(context)
+        assert len(rows(database_url, OPEN)) == 6
+
+
 async def test_a_successor_judges_from_what_it_reads(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
