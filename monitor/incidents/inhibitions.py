@@ -93,11 +93,12 @@ class Inhibitions:
         rule = self._rules.get(cause.rule)
         return rule is not None and symptom.rule in rule.prevents and symptom.value is None
 
-    def shares_fault(self, one: Incident, other: Incident) -> bool:
+    def shares_fault(self, one: Incident, other: Incident, *, at_any_time: bool = False) -> bool:
         """Whether two targets cannot be reached for one reason.
 
         Without a connection: both are on the same host, or have the same error at about the same
         time. If a gateway answers: all three. Only if the same channels are notified of both.
+        `at_any_time`: the times do not matter, because one may be a return.
         """
         found, another = one.finding, other.finding
         if one.rule != other.rule or one.scope == other.scope:
@@ -107,12 +108,20 @@ class Inhibitions:
         place, elsewhere = self._place_of(one.scope), self._place_of(other.scope)
         if place is None or elsewhere is None or place.channels != elsewhere.channels:
             return False
-        near = abs(one.breach_since - other.breach_since) <= _AT_ONCE
+        near = at_any_time or abs(one.breach_since - other.breach_since) <= _AT_ONCE
         at_once = near and found.together == another.together
         same_host = place.host == elsewhere.host
         if found.unconnected and another.unconnected:
             return same_host or at_once
         return same_host and at_once
+
+    def unrelated(self, shared: Incident, returned: Incident) -> bool:
+        """Whether a target returns for another reason than a fault that it shared."""
+        if not self.may_share_faults(shared) or shared.scope == returned.scope:
+            return False
+        if self.of_provider(returned) or ALL in (shared.scope, returned.scope):
+            return False
+        return not self.shares_fault(shared, returned, at_any_time=True)
 
     def may_share_faults(self, incident: Incident) -> bool:
         """Whether its rule is one whose incidents of several targets may be one message."""

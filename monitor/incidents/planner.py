@@ -57,6 +57,7 @@ def plan(
     )
     draft.stale = stale
     passing = [verdict for verdict in verdicts if not draft.take_in(verdict)]
+    draft.separate()
     draft.begin_notifying()
     for group in incident_groups(draft.incidents, inhibitions):
         draft.regroup(group)
@@ -79,6 +80,7 @@ class _Draft:
         self.incidents = dict(self.before)
         self.known: set[Key] = set()  # judged in this evaluation on data, not on silence alone
         self.changes: dict[Key, IncidentChange] = {}
+        self.returned: dict[Key, Verdict] = {}  # of incidents that are reopened
         self.notices: dict[Key, Notice] = {}
         self.reported: dict[Key, tuple[Key, ...]] = {}
         self.joined: set[Key] = set()  # incidents that the channel has not reported
@@ -102,7 +104,36 @@ class _Draft:
         after, change = advance(before, verdict, policy=self.policy, now=self.now)
         if after is not None and after is not before:
             self.incidents[key], self.changes[key] = after, change
+            if change is IncidentChange.REOPENED:
+                self.returned[key] = verdict
         return True
+
+    def separate(self) -> None:
+        """Open a new incident for a target that returns for another reason than its number tells.
+
+        It was only part of a fault that targets shared, and its end was reported under the number
+        of another target.
+        """
+        returned = {
+            key: number
+            for key in self.returned
+            if (number := self.before[key].announced_as) not in (None, self.before[key].number)
+            and self.before[key].told is NoticeStatus.RESOLVED
+        }
+        known: dict[int | None, list[Incident]] = {number: [] for number in returned.values()}
+        for incident in self.before.values() if known else ():
+            number = incident.announced_as or incident.number
+            if number in known:
+                known[number].append(incident)
+        for members in known.values():
+            members.sort(key=lambda member: (not member.in_breach, self.inhibitions.rank(member)))
+        for key, number in returned.items():
+            face = next((i for i in known[number] if i.key != key), None)
+            described = face and self.incidents[face.key]
+            if described and self.inhibitions.unrelated(described, self.incidents[key]):
+                after, change = advance(None, self.returned[key], policy=self.policy, now=self.now)
+                if after is not None:
+                    self.incidents[key], self.changes[key] = after, change
 
     def begin_notifying(self) -> None:
         """Give each open, unreported incident a group: a new one, or one that it joins."""

@@ -62,7 +62,8 @@ class Story:
             policy=ReminderPolicy(), silence=self.silence, now=self.now,
         ):  # fmt: skip
             assert step.incident is not None
-            number = step.incident.number or len(self.incidents) + 1
+            numbers = (one.number or 0 for one in self.incidents.values())
+            number = step.incident.number or max(numbers, default=0) + 1
             leader = step.incident.part_of and self.incidents.get(step.incident.part_of)
             known = step.incident.announced_as or (leader.number if leader else None)
             self.incidents[step.incident.key] = replace(
@@ -160,6 +161,44 @@ def test_a_host_that_dies_again_within_the_hour_is_one_message_again() -> None:
         audible += story.judge(10 * SECOND, dict.fromkeys(NAMES[:count], BREACH))
     (again,) = audible
     assert (again.status, again.number) == (NoticeStatus.STILL_FIRING, 1)
+
+
+@each(("name", "finding"), [
+    ("a service's own error", FAILED),
+    ("the gateway, not the connection", GATEWAY),
+])  # fmt: skip
+def test_a_target_that_returns_for_another_reason_has_a_message_of_its_own(
+    name: str, finding: Finding
+) -> None:
+    story = Story(places(NAMES))
+    story.judge(MINUTE, dict.fromkeys(NAMES, BREACH))
+    (over,) = story.judge(10 * MINUTE, dict.fromkeys(NAMES, OK))
+    assert (over.status, over.number) == (NoticeStatus.RESOLVED, 1)
+    (notice,) = story.judge(18 * SECOND, {"t05": BREACH}, finding=finding)
+    assert (notice.status, notice.scope) == (NoticeStatus.FIRING, "t05")
+    assert notice.number == 14
+    assert "again" not in notice.sentence + title(notice)
+    incident = story.incidents["down", "t05"]
+    assert (incident.announced_as, incident.part_of, incident.reopenings) == (None, None, 0)
+
+
+def test_targets_that_return_with_their_fault_do_not_join_the_new_fault_of_the_first() -> None:
+    story, names = Story(places(NAMES)), NAMES[:3]
+    story.judge(MINUTE, dict.fromkeys(names, BREACH))
+    story.judge(10 * MINUTE, dict.fromkeys(names, OK))
+    (again,) = story.judge(MINUTE, {"t01": BREACH}, finding=FAILED)
+    assert (again.status, again.number) == (NoticeStatus.STILL_FIRING, 1)
+    (notice,) = story.judge(MINUTE, {"t02": BREACH, "t03": BREACH})
+    assert (notice.status, notice.scope, notice.others) == (NoticeStatus.FIRING, "t02", 1)
+    assert notice.number != 1
+
+
+def test_a_later_return_with_the_same_fault_keeps_its_number() -> None:
+    story = Story(places(["t01"], "a") | places(["t02"], "b"))
+    story.judge(MINUTE, dict.fromkeys(NAMES[:2], BREACH))
+    story.judge(10 * MINUTE, dict.fromkeys(NAMES[:2], OK))
+    (notice,) = story.judge(20 * MINUTE, {"t02": BREACH})
+    assert (notice.status, notice.number) == (NoticeStatus.STILL_FIRING, 1)
 
 
 APART = {
