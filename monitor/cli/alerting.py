@@ -288,7 +288,10 @@ def _times(incident: Incident) -> str:
     began = f"{incident.began_at:%Y-%m-%d %H:%M} UTC"
     ended = incident.breach_until
     if incident.open or ended is None:
-        return f"since {began}"
+        if incident.breach_since <= incident.began_at:
+            return f"since {began}"
+        again = f"{incident.breach_since:%Y-%m-%d %H:%M} UTC"
+        return f"again since {again}, first at {began}"
     return f"{began}, {lasting(ended - incident.began_at)}"
 
 

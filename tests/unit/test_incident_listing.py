@@ -98,3 +98,14 @@ def test_an_incident_known_by_another_number_says_so() -> None:
                      announced_as=1)  # fmt: skip
     [line] = _lines([other], [])
     assert line.startswith("#2 OPEN fallback · rag (announced as #1) since")
+
+
+def test_the_list_states_since_when_an_incident_that_came_back_is_in_breach() -> None:
+    back = Incident(
+        rule="down", scope="rag", number=7, opened_at=NOON, last_breach_at=NOON + 600 * SECOND,
+        last_told_at=NOON, first_seen_at=NOON, since=NOON + 360 * SECOND, value=5.0, limit=5.0,
+        reopened_at=NOON + 380 * SECOND, reopenings=1, because=FIRED,
+    )  # fmt: skip
+    (line,) = _lines([back], ())
+    again, first = NOON + 360 * SECOND, NOON
+    assert f"again since {again:%Y-%m-%d %H:%M} UTC, first at {first:%Y-%m-%d %H:%M} UTC" in line
