@@ -377,6 +377,7 @@ class Sent:
     """Accepted. `reference` is what edits the message later, where the channel can."""
 
     reference: str | None = None
+    posted: bool = True  # False: there was nothing to send, as the channel has nothing to edit
 
 
 @dataclass(frozen=True, slots=True)

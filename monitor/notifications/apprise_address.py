@@ -105,7 +105,7 @@ class AppriseNotifier(Notifier):
         that as well, the channel is at fault.
         """
         if notice.quiet:
-            return Sent()
+            return Sent(posted=False)
         try:
             async with asyncio.timeout(self._deadline_s):
                 delivery = await self._called(partial(self._sent, notice, runbook_url))

@@ -29,7 +29,7 @@ class ConsoleNotifier(Notifier):
     ) -> Delivery:
         """Print a message; a quiet notice is only for channels that can edit."""
         if notice.quiet:
-            return Sent()
+            return Sent(posted=False)
         text = as_started(plain_text(notice, runbook_url=runbook_url))
         try:
             await asyncio.to_thread(self._print, text if self._explained else f"{UNSET}\n{text}")

@@ -114,8 +114,9 @@ class Notifier(Protocol):
         """Send a notice as a new message, or with `reference` as an edit of that message.
 
         An edit is followed by a message that notifies people, unless the notice is `quiet`.
-        Channels that cannot edit send a new message, and nothing for a quiet notice. It ends within
-        30 s. Without `runbook_url` the runbook is named by its path in this project.
+        Channels that cannot edit send a new message, and nothing for a quiet notice
+        (`Sent.posted`). It ends within 30 s. Without `runbook_url` the runbook is named by its path
+        in this project.
         """
 
     async def check(self) -> ChannelCheck:

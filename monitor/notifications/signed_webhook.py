@@ -184,7 +184,7 @@ class SignedWebhook(Notifier):
         from monitor.probing.fetch import fetch
 
         if notice.quiet:
-            return Sent()
+            return Sent(posted=False)
         body, now = document(notice, self._name, runbook_url=runbook_url), datetime.now(UTC)
         reply = await fetch(
             self._options.url,

@@ -296,9 +296,11 @@ async def settle(
     """Write down how a send went."""
     row = update(outbox).where(_same(notice), outbox.c.channel == channel)
     match delivery:
-        case Sent(reference):
+        case Sent(reference, posted):
             sent = {"settled_at": func.now(), "result": "sent", "reference": reference}
             await connection.execute(row.values(sent | {"last_error": None}))
+            if not posted:  # this says nothing about the channel
+                return
             await connection.execute(_NOTIFIED, {"notice": notice, "channel": channel})
             await _mark(
                 connection,

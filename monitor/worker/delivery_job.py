@@ -150,7 +150,7 @@ async def deliver(context: WorkerContext, channel: Channel) -> int:
                 await outbox.settle(connection, item.notice.id, delivery, channel.name)
             _log(channel, item, delivery)
             request_chart(context, channel, item.notice, delivery)
-            sent += isinstance(delivery, Sent)
+            sent += isinstance(delivery, Sent) and delivery.posted
     except DatabaseUnavailable as unavailable:
         facts = {"channel": channel.name, "reason": str(unavailable)}
         log.warning("outbox delivery blocked", extra=facts)
@@ -220,6 +220,8 @@ def _log(channel: Channel, item: outbox.LeasedNotice, delivery: Delivery) -> Non
     facts = {"channel": channel.name, "notice": item.notice.id, "incident": item.incident}
     facts["rule"] = item.notice.rule
     match delivery:
+        case Sent(posted=False):
+            log.info("notification skipped", extra=facts)
         case Sent():
             log.info("notification sent", extra=facts)
         case TryLater(reason):

@@ -272,3 +272,20 @@ async def test_an_earlier_version_sends_what_waits_for_others_and_stumbles_over_
                         "WHERE id = CAST(:id AS uuid)")  # fmt: skip
             assert (await connection.execute(sent, {"id": leased})).rowcount == 1
     assert rows(database_url, "SELECT count(*) FROM outbox WHERE settled_at IS NULL") == [(0,)]
+
+
+async def test_a_quiet_notice_without_a_message_to_edit_does_not_count_as_sent(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither in the log, nor in the time of the last message, nor as proof that it works."""
+    caplog.set_level("INFO", "monitor.worker.delivery_job")
+    channel = Channel(name="pager", notifier=Kept(before=lambda: Sent(posted=False)))
+    async with open_context(settings(tmp_path), database, Kept(), channel) as context:
+        await add(database, notice(id=uuid4(), quiet=True), {"pager": True})
+        await run(database, "INSERT INTO channels (channel, broken_since) VALUES ('pager', now())")
+        assert await delivery_job.deliver(context, channel) == 0
+        assert caplog.messages == ["notification skipped"]
+        async with database.begin() as connection:
+            backlog = await outbox.backlog(connection, "pager")
+    assert (backlog.waiting, backlog.last_sent_at) == (0, None)
+    assert backlog.broken_since is not None

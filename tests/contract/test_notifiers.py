@@ -60,7 +60,8 @@ async def test_the_end_of_an_incident_arrives(name: str, stand: ChannelService) 
 
 @every_channel
 async def test_a_quiet_notice_is_never_a_new_message(name: str, stand: ChannelService) -> None:
-    assert await notifier_for(name, stand).send(replace(FIRING, quiet=True)) == Sent(None)
+    quiet = replace(FIRING, quiet=True)
+    assert await notifier_for(name, stand).send(quiet) == Sent(None, posted=False)
     assert stand.messages() == []
 
 

@@ -44,8 +44,8 @@ async def test_a_webhook_sends_an_edit_as_a_new_message(inbox: SlackServer) -> N
 
 async def test_what_only_edits_is_nothing_to_a_channel_that_cannot(inbox: SlackServer) -> None:
     shown = io.StringIO()
-    assert await SlackWebhook(inbox.webhook_url).send(QUIET) == Sent(None)
-    assert await ConsoleNotifier(shown).send(QUIET) == Sent(None)
+    assert await SlackWebhook(inbox.webhook_url).send(QUIET) == Sent(None, posted=False)
+    assert await ConsoleNotifier(shown).send(QUIET) == Sent(None, posted=False)
     assert inbox.requests == []
     assert shown.getvalue() == ""
 

@@ -102,9 +102,10 @@ async def test_a_quiet_edit_is_never_a_message_of_its_own(
     opened = await bot.send(FIRING)
     assert isinstance(opened, Sent)
     assert await bot.send(QUIET_END, reference=opened.reference) == opened
-    assert await bot.send(QUIET) == Sent(None)
+    assert await bot.send(QUIET) == Sent(None, posted=False)
     inbox.script(["message_not_found"])
-    assert await bot.send(QUIET, reference=opened.reference) == opened
+    gone = await bot.send(QUIET, reference=opened.reference)
+    assert gone == Sent(opened.reference, posted=False)
     assert [posted.text for posted in inbox.messages] == [render(RESOLVED).text]
     inbox.script([500])
     error_reason = await bot.send(QUIET, reference=opened.reference)

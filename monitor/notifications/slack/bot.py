@@ -220,10 +220,10 @@ class SlackBot(Notifier):
     async def _amend(self, message: SlackMessage, reference: str | None) -> Answer:
         """Edit the existing message. Without one, there is nothing to do."""
         if reference is None:
-            return Sent()
+            return Sent(posted=False)
         edited = await post_or_shorten(self._calls, partial(self._edit, reference), message)
         gone = isinstance(edited, SlackRefusal) and edited.blame is RefusalBlame.REFERENCE
-        return Sent(reference) if gone else edited
+        return Sent(reference, posted=False) if gone else edited
 
     def _post(
         self, message: SlackMessage, *, thread: str | None = None, aloud: bool = True

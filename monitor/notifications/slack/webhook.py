@@ -270,7 +270,7 @@ class SlackWebhook(Notifier):
     ) -> Delivery:
         """Send a new message; a quiet notice is only for channels that can edit."""
         if notice.quiet:
-            return Sent()
+            return Sent(posted=False)
         message = render(notice, runbook_url=runbook_url)
         return await settled(post_or_shorten(self._calls, self._post, message))
 
