@@ -54,12 +54,21 @@ def _sentences() -> Iterator[None]:
         raise
     except Exception as error:
         if hasattr(error, "exit_code"):  # of typer, which prints it itself
+            _reword(error)
             raise
         from monitor.cli.startup import discard_output, end
 
         if isinstance(error, OSError):
             discard_output()
         end(error)
+
+
+def _reword(error: Any) -> None:
+    """Give a rejected value the sentence that the configuration has for the same mistake."""
+    if hasattr(error.__cause__, "errors"):  # of pydantic, which converts the arguments
+        from monitor.config.config_errors import sentence
+
+        error.message = sentence(error.__cause__.errors(include_url=False)[0]).rstrip(".")
 
 
 app = typer.Typer(
@@ -660,7 +669,7 @@ def incidents_mute(
     """
     from monitor.cli.alerting import mute
 
-    mute(rule=rule, target=target, reason=reason, span=_span(span))
+    mute(rule=rule, target=target, reason=reason, span=_span(span, "--for"))
 
 
 @incidents.command("unmute", epilog="Example: monitor incidents unmute --rule ttft")
@@ -683,14 +692,14 @@ def send_test_alert(
     send_test(channel)
 
 
-def _span(text: str) -> timedelta:
-    """Parse a duration as in the configuration. Raises BadParameter."""
+def _span(text: str, option: str = "--since") -> timedelta:
+    """Parse the duration of an option as in the configuration. Raises BadParameter."""
     from monitor.config.value_kinds import duration, positive
 
     try:
         return positive(duration(text))
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise typer.BadParameter(str(error), param_hint=f"'{option}'") from None
 
 
 def main() -> None:

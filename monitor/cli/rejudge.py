@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -59,19 +60,21 @@ def _with(changes: Collection[str], *, required: bool) -> Settings | None:
     """The configuration with other limits; None if none is required and there is none."""
     if not required and not exists():
         return None
-    laid = {
-        f"MONITOR_RULES__{rule}__{key}".upper(): value for rule, key, value in map(_change, changes)
-    }
+    laid, written = {}, {}
+    for rule, key, value in map(_change, changes):
+        variable = f"MONITOR_RULES__{rule}__{key}".upper()
+        laid[variable], written[variable] = value, f"--set {rule}.{key}"
     try:
         return load(laid_over=laid, without_secrets=True)
     except ConfigErrors as fault:
-        stop("\n".join(str(item) for item in fault.faults), BAD_INPUT)
+        named = (replace(item, key=written.get(item.key, item.key)) for item in fault.faults)
+        stop("\n".join(map(str, named)), BAD_INPUT)
 
 
 def _change(text: str) -> tuple[str, str, str]:
     path, found, value = text.partition("=")
     rule, dot, key = path.partition(".")
-    if not (found and dot and rule in RULES):
+    if not (found and dot and rule in RULES and key and "__" not in key):
         stop(f'--set {text}: write RULE.KEY=VALUE, such as "ttft.limit_ms=900"', BAD_INPUT)
     return rule, key, value
 

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -50,3 +51,52 @@ def test_an_example_parses() -> None:
         known = {option for parameter in command.params for option in parameter.opts}
         if not isinstance(command, TyperGroup):
             assert set(re.findall(r"--[a-z-]+", command.epilog or "")) <= known, path
+
+
+SPAN = 'write a duration such as "30s", "5m" or "1h30m"'
+WHOLE = "write a whole number such as 20000, without unit or separators"
+
+
+@each("arguments, sentence", [
+    ("incidents mute --for 2 --rule ttft --reason x", f"'--for': {SPAN}"),
+    ("incidents mute --for 0s --rule ttft --reason x", "'--for': must be greater than zero"),
+    ("incidents list --since 7", f"'--since': {SPAN}"),
+    ("export --since week", f"'--since': {SPAN}"),
+    ("derive --since 3", f"'--since': {SPAN}"),
+    ("backtest --since 3", f"'--since': {SPAN}"),
+    ("export --follow --out x --since 3", f"'--since': {SPAN}"),
+    ("export --format xml", "'--format': 'xml' is not one of 'csv', 'jsonl', 'parquet'"),
+    ("incidents show seven", f"'number': {WHOLE}"),
+    ("compare a b --count 1.5", f"'--count': {WHOLE}"),
+    ("compare a b --count 0", "'--count': must be greater than or equal to 1"),
+    ("compare a b --budget much",
+     "'--budget': write a number such as 4 or \"0.5\": digits and a point, without unit or "
+     "separators"),
+])  # fmt: skip
+def test_a_rejected_argument_names_the_option_and_what_to_write(
+    arguments: str, sentence: str
+) -> None:
+    ended = CliRunner().invoke(app, arguments.split())
+    assert ended.exit_code == 2
+    assert ended.output.splitlines()[-1] == f"Error: Invalid value for {sentence}"
+
+
+@each("change, sentence", [
+    ("ttft.limit=3", '--set ttft.limit: unknown key; did you mean "limit_ms"?'),
+    ("ttft.limit_ms=fast", '--set ttft.limit_ms = "fast": '),
+    ("ttft.limit_ms.x=3", "--set ttft.limit_ms.x: unknown key; "),
+    ("ttft.=3", "--set ttft.=3: write RULE.KEY=VALUE"),
+    ("ttft.a__=3", "--set ttft.a__=3: write RULE.KEY=VALUE"),
+])  # fmt: skip
+def test_a_rejected_limit_to_try_is_named_as_written(
+    monkeypatch: pytest.MonkeyPatch, change: str, sentence: str
+) -> None:
+    monkeypatch.setenv(
+        "MONITOR_CONFIG_TOML",
+        '[targets.rag]\nurl = "http://127.0.0.1:9"\ndialect = "openai_chat"\n'
+        '[[targets.rag.queries]]\nid = "hi"\ntext = "Hi"\n',
+    )
+    ended = CliRunner().invoke(app, ["backtest", "--set", change], input="")
+    assert ended.exit_code == 2
+    assert sentence in ended.output
+    assert "MONITOR_" not in ended.output
