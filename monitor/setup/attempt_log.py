@@ -79,6 +79,12 @@ def unauthorized(service: ServiceAddress, transcript: Transcript) -> str:
     )
 
 
+def unserved(status: int, *, described: bool) -> str:
+    """What to do if a gateway answers for a service that does not run."""
+    hint = "" if described else ". If it is running, describe its request with --body"
+    return f"the gateway answers HTTP {status}: start the service, then run init again{hint}"
+
+
 def moved_to(address: str, location: str) -> str | None:
     """The target of a redirect if it has the same host: a key must not be sent elsewhere."""
     try:

@@ -35,6 +35,7 @@ from monitor.setup.attempt_log import (
     summary,
     unauthorized,
     unreached,
+    unserved,
 )
 from monitor.setup.request_forms import (
     ServiceAddress,
@@ -51,6 +52,8 @@ from monitor.setup.request_forms import (
 )
 
 MOST_REQUESTS = 32
+OF_GATEWAY = (502, 503, 504)  # the service behind it is not running
+MOST_UNSERVED = 3  # answers of a gateway and nothing else, after which no request is sent
 LONGEST_S = 240.0  # after which no further request is sent
 LISTENED = ("text/event-stream", "application/x-ndjson", "application/ndjson", "application/jsonl",
             "application/x-jsonlines", "application/jsonlines", "application/stream+json",
@@ -138,7 +141,8 @@ class _Search:
         self._until_s = time.monotonic() + LONGEST_S
         self._alternative = False  # the other common header for a key is tried
         self._gone: set[str] = set()  # addresses that do not exist
-        asked = described(service, query)
+        self._unserved, self._served = 0, False  # answers of a gateway; others, but redirects
+        asked = self._described = described(service, query)
         first, last = built_in(service, query)
         general = service.dialect in (None, CUSTOM) and asked is None
         self._queue = [asked] if asked else first
@@ -184,7 +188,14 @@ class _Search:
     ) -> None:
         """What a refusal means for the next requests. Raises Unrecognized if none can succeed."""
         status, attempts, service = transcript.status or 0, self.attempts, self.service
-        if status in (401, 403):
+        self._served |= status not in OF_GATEWAY and not 300 <= status < 400
+        if status in OF_GATEWAY:
+            self._unserved += 1
+            known = self._described is not None or service.dialect not in (None, CUSTOM)
+            attempts.advice["gateway"] = unserved(status, described=known)
+            if self._unserved >= MOST_UNSERVED and not self._served:
+                raise Unrecognized(attempts.advice["gateway"])
+        elif status in (401, 403):
             if service.key is None or self._alternative or not _bearer(templates):
                 raise Unrecognized(unauthorized(service, transcript))
             self._alternative = True

@@ -430,6 +430,29 @@ def test_what_is_no_stream_ends_with_advice(
     assert not (tmp_path / "monitor.toml").exists()
 
 
+@pytest.mark.parametrize("status", [502, 503, 504])
+@pytest.mark.parametrize("path", ["", "/ask", "/v1/chat/completions"])
+def test_a_gateway_without_a_service_is_asked_three_times_at_most(
+    status: int, path: str, tmp_path: Path
+) -> None:
+    with served(lambda asked: (status, HTML, ["<html>Bad gateway</html>"])) as (url, requests):
+        ended = init(tmp_path, f"{url}{path}")
+    assert ended.status == 1
+    said = f"the gateway answers HTTP {status}: start the service, then run init again"
+    assert said in ended.err, ended.err
+    assert "was not recognised" not in ended.err
+    assert 1 <= len(requests) <= 3
+
+
+def test_a_gateway_that_knows_some_addresses_only_is_named_too(tmp_path: Path) -> None:
+    def service(asked: Asked) -> Reply:
+        return (502, HTML, ["<html>Bad gateway</html>"]) if len(requests) > 1 else MISSING
+
+    with served(service) as (url, requests):
+        ended = init(tmp_path, f"{url}/ask")
+    assert "the gateway answers HTTP 502: start the service, then run init again" in ended.err
+
+
 def test_a_service_that_streams_on_request_is_asked_to(tmp_path: Path) -> None:
     def service(asked: Asked) -> Reply:
         if (asked["body"] or {}).get("stream") is True:
