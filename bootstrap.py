@@ -234,7 +234,9 @@ def needs_everything(arguments):
     parquet = arguments[0] == "export" and any(
         "parquet" in word or word == "--follow" for word in arguments
     )
-    return arguments[0] in ("test", "install", "compare") or parquet
+    if arguments[0] == "compare":  # without two different sides it only prints help or an error
+        return len(arguments) > 2 and arguments[1] != arguments[2] and "--help" not in arguments
+    return arguments[0] in ("test", "install") or parquet
 
 
 def main(arguments):

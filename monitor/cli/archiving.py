@@ -324,7 +324,7 @@ def _replace(path: Path, fill: Callable[[Any], int]) -> int:
     part = path.with_name(f"{path.name}.part")
     part.unlink(missing_ok=True)  # of a process that was killed
     try:
-        with private_file(part) as file:
+        with private_file(part, becomes=path) as file:
             result = fill(file)
             file.flush()
             os.fsync(file.fileno())

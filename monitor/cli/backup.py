@@ -29,7 +29,7 @@ def backup(file: Path) -> None:
     pg_dump = _program("pg_dump")
     part = file.with_name(f".{file.name}.part")
     try:
-        with private_file(part), database_url(settings) as url:
+        with private_file(part, becomes=file), database_url(settings) as url:
             if not backup_file.in_use(url):
                 stop(f"{named(settings, url)}: holds no data of rag-monitor", BAD_INPUT)
             backup_file.save(url, part, pg_dump=pg_dump)

@@ -17,7 +17,7 @@ from monitor import __version__, identity
 from monitor.cli.manual_probe import manual_probe
 from monitor.cli.output import progress
 from monitor.cli.run import run_async
-from monitor.cli.startup import BAD_INPUT, configuration, private_file, stop
+from monitor.cli.startup import BAD_INPUT, configuration, file_fault, private_file, stop
 from monitor.config import Settings
 from monitor.dialects import dialect_of, read
 from monitor.domain import Query, Target, Unpriced, usd_text
@@ -192,7 +192,7 @@ def _writable(path: Path) -> None:
         if not existed:
             path.unlink()
     except OSError as error:
-        stop(f"--html {path}: {error.strerror}; name a file that can be written", BAD_INPUT)
+        stop(f"--html {file_fault(error, path)}", BAD_INPUT)
 
 
 @dataclass

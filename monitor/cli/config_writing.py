@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from monitor.cli.startup import BAD_INPUT, FAILED, stop
+from monitor.cli.startup import BAD_INPUT, FAILED, file_fault, stop
 from monitor.config import ConfigErrors, Settings, load
 from monitor.config.environment import WHOLE_TEXT
 from monitor.setup.config_draft import ConfigDraft
@@ -29,7 +29,7 @@ def write_new(draft: ConfigDraft, output: Path) -> Settings:
     except ConfigErrors as fault:
         _invalid(fault)
     except OSError as error:
-        stop(f"{output} cannot be written: {error.strerror}", BAD_INPUT)
+        stop(file_fault(error, output), BAD_INPUT)
     return settings
 
 

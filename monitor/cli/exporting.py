@@ -60,7 +60,7 @@ def _opened(out: Path | None) -> Iterator[BinaryIO]:
         return
     part = out.with_name(f"{out.name}.part")
     try:
-        with private_file(part) as file:
+        with private_file(part, becomes=out) as file:
             yield file
         part.replace(out)
     finally:

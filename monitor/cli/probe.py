@@ -17,6 +17,7 @@ from monitor.cli.startup import (
     BAD_INPUT,
     configuration,
     database_url,
+    file_fault,
     private_file,
     stop,
     unreachable,
@@ -148,7 +149,7 @@ def _recording(path: Path | None, secrets: Sequence[str]) -> Iterator[Keep]:
         try:
             file = edges.enter_context(private_file(path))
         except OSError as error:
-            stop(f"--record {path}: {error.strerror}; name a file that can be written", BAD_INPUT)
+            stop(f"--record {file_fault(error, path)}", BAD_INPUT)
         yield lambda transcript: file.write(scrubbed([transcript], secrets).encode())
 
 

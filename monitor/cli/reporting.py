@@ -12,6 +12,7 @@ from monitor.cli.startup import (
     BAD_INPUT,
     configuration,
     database_url,
+    file_fault,
     private_file,
     stop,
     unreachable,
@@ -103,7 +104,7 @@ def write(path: Path, content: bytes) -> None:
         with private_file(path) as file:
             file.write(content)
     except OSError as error:
-        stop(f"{path} cannot be written: {error.strerror}", BAD_INPUT)
+        stop(file_fault(error, path), BAD_INPUT)
     print(f"wrote {path} ({len(content):,} bytes)")  # noqa: T201
 
 

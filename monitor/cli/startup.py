@@ -123,11 +123,19 @@ def configuration(*, without_secrets: bool = False) -> Settings:
     return settings
 
 
+def file_fault(error: OSError, path: Path) -> str:
+    """What prevents the use of a file, and what to do."""
+    if error.errno == errno.ENOENT and not os.path.lexists(path.parent):
+        return f"{path}: the folder {path.parent} does not exist: create it or correct the path"
+    return f"{path}: {error.strerror}: check the path and its permissions"
+
+
 @contextmanager
-def private_file(path: Path) -> Iterator[BinaryIO]:
+def private_file(path: Path, *, becomes: Path | None = None) -> Iterator[BinaryIO]:
     """Open a file that only its owner may read, for example with answers of a service.
 
-    Raises OSError with the path, also if the file cannot be written later.
+    `becomes`: the name that it gets when it is complete. Raises OSError with this name or the
+    path, also if the file cannot be written later.
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -136,8 +144,8 @@ def private_file(path: Path) -> Iterator[BinaryIO]:
                 os.fchmod(descriptor, 0o600)
             yield file
     except OSError as error:
-        if error.filename is None and error.errno is not None:
-            raise OSError(error.errno, error.strerror, str(path)) from error
+        if error.filename in (None, str(path)) and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(becomes or path)) from error
         raise
 
 
@@ -218,8 +226,9 @@ def sentence(error: Exception) -> str:
             where = f" for {error.filename}" if error.filename else " for the output"
             return f"no space left{where}: free some, or write elsewhere"
         case OSError() if error.errno is not None:
-            where = f"{error.filename}: " if error.filename else ""
-            return f"{where}{error.strerror}: check the path, its permissions and the network"
+            if error.filename:
+                return file_fault(error, Path(os.fsdecode(error.filename)))
+            return f"{error.strerror}: check the network and the disk"
         case _:
             return (
                 f"unexpected error, {type(error).__name__}: {text}. Please report it to "

@@ -168,7 +168,7 @@ def test_a_database_that_refuses_a_statement_is_left_as_it_was(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("backup", "nowhere/x.dump"), "No such file or directory"),
+        (("backup", "nowhere/x.dump"), "nowhere/x.dump: the folder nowhere does not exist"),
         (("backup", "."), ". is a folder: name a file"),
         (("restore", "x.dump"), "x.dump: no such file; name a file that `monitor backup` wrote"),
     ],

@@ -241,7 +241,7 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_sent(tmp_path: Pa
             ),
             (
                 (QUICK, SLOW, "--target", "rag", "--html", str(tmp_path / "no" / "x")),
-                "name a file that can be written",
+                "x: the folder",
             ),
             (
                 (QUICK, SLOW, "--target", "rag", "--judge-url", url, "--judge-model", "x",

@@ -13,6 +13,7 @@ import pytest
 from pyarrow import parquet
 
 from monitor.cli import exporting as command
+from monitor.cli.startup import sentence
 from monitor.storage import Database
 from monitor.storage.report_queries import PAGE, observed
 from tests.contract.past_day import EIGHT, TODAY, failed, row_at, store
@@ -127,3 +128,11 @@ def test_a_file_that_broke_off_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         broken()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_a_folder_that_is_missing_is_named_as_written(tmp_path: Path) -> None:
+    file = tmp_path / "nowhere" / "x.csv"
+    with pytest.raises(OSError) as raised, command._opened(file):
+        raise AssertionError
+    folder = f"the folder {file.parent} does not exist: create it or correct the path"
+    assert sentence(raised.value) == f"{file}: {folder}"

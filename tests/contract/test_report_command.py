@@ -86,7 +86,8 @@ def test_a_file_that_cannot_be_written_is_named(
 ) -> None:
     with pytest.raises(SystemExit):
         report("24h", tmp_path / "nowhere" / "r.html", None)
-    assert "r.html cannot be written: No such file or directory" in capsys.readouterr().err
+    folder = tmp_path / "nowhere"
+    assert f"r.html: the folder {folder} does not exist: create it" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("seeded")

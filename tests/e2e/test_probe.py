@@ -81,7 +81,7 @@ def test_a_record_that_cannot_be_written_is_found_before_anything_is_asked(tmp_p
     configuration(tmp_path, "http://127.0.0.1:9")
     ended = run_command(tmp_path, "probe", "--record", str(tmp_path / "no" / "where"), "--json")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert "No such file or directory; name a file that can be written" in ended.stderr
+    assert "does not exist: create it or correct the path" in ended.stderr
 
 
 def test_an_interrupted_run_reports_what_came_back(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The deployment files name what there is: files, commands, variables and keys."""
 
 import re
+import runpy
 import shutil
 import subprocess
 import tomllib
@@ -13,6 +14,7 @@ from typer.main import get_command
 from monitor.__main__ import app
 from monitor.config import load
 from monitor.config.environment import REFERENCE, VARIABLES
+from tests.case_tables import each
 
 ROOT = Path(__file__).parents[2]
 FILES = ("Dockerfile", "compose.yaml", "fly.toml", "Procfile", "deploy/monitor.service",
@@ -144,3 +146,19 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
         ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False
     )
     assert (verified.returncode, verified.stderr) == (0, "")
+
+
+@each("arguments, everything", [
+    ("compare a b", True),
+    ("compare --target rag a b", True),
+    ("compare a a", False),
+    ("compare a", False),
+    ("compare --help", False),
+    ("compare a b --help", False),
+    ("export --format parquet", True),
+    ("export", False),
+    ("run", False),
+])  # fmt: skip
+def test_a_comparison_that_is_refused_installs_no_extra(arguments: str, everything: bool) -> None:
+    needs = runpy.run_path(str(ROOT / "bootstrap.py"))["needs_everything"]
+    assert needs(arguments.split()) is everything
