@@ -226,7 +226,7 @@ def sentence(error: Exception) -> str:
             where = f" for {error.filename}" if error.filename else " for the output"
             return f"no space left{where}: free some, or write elsewhere"
         case OSError() if error.errno is not None:
-            if error.filename:
+            if isinstance(error.filename, str | bytes):  # not a descriptor
                 return file_fault(error, Path(os.fsdecode(error.filename)))
             return f"{error.strerror}: check the network and the disk"
         case _:

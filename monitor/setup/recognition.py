@@ -165,7 +165,12 @@ class _Search:
                     return found
             elif found is not None:
                 await self._learn(target, *found, templates)
-        raise Unrecognized(summary(self.service, self.attempts))
+        raise self._failed()
+
+    def _failed(self) -> Unrecognized:
+        if self._unserved and not self._served:
+            return Unrecognized(self.attempts.advice["gateway"])
+        return Unrecognized(summary(self.service, self.attempts))
 
     def _next(self) -> Target | None:
         if self.attempts.count >= MOST_REQUESTS or time.monotonic() > self._until_s:
@@ -194,7 +199,7 @@ class _Search:
             known = self._described is not None or service.dialect not in (None, CUSTOM)
             attempts.advice["gateway"] = unserved(status, described=known)
             if self._unserved >= MOST_UNSERVED and not self._served:
-                raise Unrecognized(attempts.advice["gateway"])
+                raise self._failed()
         elif status in (401, 403):
             if service.key is None or self._alternative or not _bearer(templates):
                 raise Unrecognized(unauthorized(service, transcript))

@@ -431,12 +431,21 @@ def test_what_is_no_stream_ends_with_advice(
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
-@pytest.mark.parametrize("path", ["", "/ask", "/v1/chat/completions"])
+@pytest.mark.parametrize(
+    ("path", "flags"),
+    [
+        ("", ()),
+        ("/ask", ()),
+        ("/v1/chat/completions", ("--model", "gpt-4o-mini")),
+        ("/ask", ("--body", '{"question": "{query}"}')),
+        ("/v1", ("--dialect", "openai_chat")),
+    ],
+)
 def test_a_gateway_without_a_service_is_asked_three_times_at_most(
-    status: int, path: str, tmp_path: Path
+    status: int, path: str, flags: tuple[str, ...], tmp_path: Path
 ) -> None:
     with served(lambda asked: (status, HTML, ["<html>Bad gateway</html>"])) as (url, requests):
-        ended = init(tmp_path, f"{url}{path}")
+        ended = init(tmp_path, f"{url}{path}", *flags)
     assert ended.status == 1
     said = f"the gateway answers HTTP {status}: start the service, then run init again"
     assert said in ended.err, ended.err
