@@ -212,7 +212,8 @@ def _lines(found: Sequence[Incident], silenced: Sequence[MuteInForce]) -> Iterat
     for incident in found:
         part = f" (part of {incident.part_of[0]})" if incident.part_of else ""
         if incident.announced_as not in (None, incident.number):
-            part += f" (announced as #{incident.announced_as})"
+            relation = "part of" if incident.part_of else "announced as"
+            part = f" ({relation} #{incident.announced_as})"
         yield (
             f"#{incident.number} {_state(incident)} {_subject(incident)}{part} "
             f"{_times(incident)}: {incident.opening_because or incident.because}"

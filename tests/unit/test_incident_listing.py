@@ -98,6 +98,8 @@ def test_an_incident_known_by_another_number_says_so() -> None:
                      announced_as=1)  # fmt: skip
     [line] = _lines([other], [])
     assert line.startswith("#2 OPEN fallback · rag (announced as #1) since")
+    [line] = _lines([replace(other, part_of=("down", "wiki"))], [])
+    assert line.startswith("#2 OPEN fallback · rag (part of #1) since")
 
 
 def test_the_list_states_since_when_an_incident_that_came_back_is_in_breach() -> None:
