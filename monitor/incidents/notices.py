@@ -33,6 +33,7 @@ _WAIT = "Nothing now. The incident ends by itself if this lasts."
 _BREACHES = 2  # of an incident, each stated with its times
 _RESTORED = 100  # characters of what ended, in a title
 _NAMED, _NAMED_ENDS = 20, 8  # targets that share a fault, in one line
+_LINE = 400  # characters of a list, as channels show them: a longer one would be cut in a word
 
 NEW, AGAIN, GREW = "new", "again", "grew"  # why a message reports a member
 News = Mapping[Key, str]  # the members that a message is sent for, and why
@@ -214,10 +215,10 @@ def _also(
 def _targets(alike: Sequence[Incident], *, over: bool, group: IncidentGroup, now: datetime) -> str:
     """The targets that share a fault, each with its times once they are over, in one line."""
     if not over:
-        return _list([one.scope for one in alike])
+        return _bounded([one.scope for one in alike[:_NAMED]], len(alike), then=", ")
     shown = alike[:_NAMED_ENDS]
     named = [f"{one.scope} {_when(group.breaches(one, now), now)}" for one in shown]
-    return "; ".join([*named, *[f"{len(alike) - len(shown)} more"] * (len(alike) > len(shown))])
+    return _bounded(named, len(alike))
 
 
 def _costs_more(member: Incident) -> bool:
@@ -250,13 +251,25 @@ def _end(group: IncidentGroup, now: datetime) -> str:
     times = {member.key: group.breaches(member, now) for member in group.members}
     start = min(breaches[0][0] for breaches in times.values())
     end = max(breaches[-1][1] for breaches in times.values())
-    parts = (
+    parts = [
         f"{_label(member, group.headline)} {_lasted_text(times[member.key])}"
         + (f": {member.ended.rstrip('.')}" if member.ended else "")
         for member in group.ranked[:_NAMED]
-    )
-    more = f"; {len(group.members) - _NAMED} more" if len(group.members) > _NAMED else ""
-    return f"Over after {lasting(end - start)}. {'; '.join(parts)}{more}."
+    ]
+    said = f"Over after {lasting(end - start)}. "
+    return f"{said}{_bounded(parts, len(group.members), limit=_LINE - len(said) - 1)}."
+
+
+def _bounded(parts: Sequence[str], count: int, *, limit: int = _LINE, then: str = "; ") -> str:
+    """The first of `count` parts, as many as fit whole into a line, and how many more there are."""
+    more = then if then == ", " else " and "
+    line = ""
+    for shown in range(len(parts), 0, -1):
+        rest = f"{more}{count - shown} more" if count > shown else ""
+        line = then.join(parts[:shown]) + rest
+        if len(line) <= limit:
+            break
+    return line
 
 
 def _now(group: IncidentGroup, news: News, ended: Collection[Key], now: datetime) -> str:

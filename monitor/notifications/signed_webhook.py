@@ -99,7 +99,8 @@ class NoticeDocument:
     ]
     target: Annotated[str, Field(description="The target; else a provider, a channel, or all.")]
     targets: Annotated[
-        str | None, Field(description="All targets that share the fault, if several: 20 at most.")
+        str | None,
+        Field(description="Targets that share the fault, if several: 20 at most, of an end 8."),
     ]
     title: Annotated[str, Field(description="Whom it is about, and what is wrong, in few words.")]
     summary: Annotated[

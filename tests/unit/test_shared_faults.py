@@ -322,6 +322,24 @@ def test_the_list_is_bounded() -> None:
     assert len(notice.sentence) < 2_000
 
 
+@each("length", [3, 40, 60])
+def test_no_list_of_a_message_is_cut_in_a_word(length: int) -> None:
+    """Channels show 400 characters of a sentence and of the targets."""
+    names = [f"{name}-{'x' * length}" for name in NAMES]
+    story = Story(places(names))
+    (began,) = story.judge(MINUTE, dict.fromkeys(names, BREACH))
+    (over,) = story.judge(10 * MINUTE, dict.fromkeys(names, OK))
+    assert over.status is NoticeStatus.RESOLVED
+    for said, sign, end in (
+        (began.targets, ", ", " more"), (over.targets, "; ", " more"),
+        (over.sentence, "; ", " more."),
+    ):  # fmt: skip
+        assert len(said) <= 400
+        named = said.count(sign) + 1 - (sign == ", " and said.endswith(end))
+        assert named == len(names) or said.endswith(f" {len(names) - named}{end}"), said
+    assert " and " in over.sentence
+
+
 @each(("marks", "outcomes", "together"), [
     ("xxx|xxx", [Outcome.REFUSED] * 6, "do not answer: connection refused"),
     ("xxx|xxx", [Outcome.STALLED, *[Outcome.REFUSED] * 5], "do not answer: connection refused"),
