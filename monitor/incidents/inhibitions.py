@@ -3,7 +3,7 @@
 Source: docs/alerts.md
 """
 
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
@@ -52,12 +52,15 @@ class Inhibitions:
         rules: Mapping[str, RuleRelations],
         *,
         place_of: Callable[[str], TargetPlace | None] = lambda target: None,
+        targets_on: Callable[[str], int] = lambda host: 0,
     ) -> None:
         """`place_of`: where a target is; None: not known, it shares no fault.
 
+        `targets_on`: how many targets a host has; 0: not known.
+
         Raises ValueError if a rule inhibits itself, directly or through other rules.
         """
-        self._rules, self._place_of = rules, place_of
+        self._rules, self._place_of, self._targets_on = rules, place_of, targets_on
         self._depth = {name: self._chain(name, ()) for name in rules}
 
     def _chain(self, name: str, causes: tuple[str, ...]) -> int:
@@ -114,6 +117,28 @@ class Inhibitions:
         if found.unconnected and another.unconnected:
             return same_host or at_once
         return same_host and at_once
+
+    def shared_step(self, sharing: Sequence[Incident]) -> str:
+        """What to check first for targets that share a fault now; "" if it is not known."""
+        places = {self._place_of(one.scope) for one in sharing}
+        hosts = {place.host if place else "" for place in places}
+        reasons = {one.finding.together.removeprefix("do not answer: ") for one in sharing}
+        what = "cannot be reached"
+        if len(reasons) == 1:
+            (reason,) = reasons
+            refused = reason == "connection refused"
+            what = "refuse connections" if refused else f"do not answer ({reason})"
+        count = len(sharing)
+        if "" in hosts:
+            return ""
+        if len(hosts) > 1:
+            where = f"{count} targets on {len(hosts)} hosts"
+            return f"{where} {what}: check the monitor's own network first."
+        (host,) = hosts
+        where = f"{'All ' * (self._targets_on(host) == count)}{count} targets on {host}"
+        if all(one.finding.unconnected for one in sharing):
+            return f"{where} {what}: check the host first."
+        return f"{where} {what}: check the gateway and the server behind it."
 
     def unrelated(self, shared: Incident, returned: Incident) -> bool:
         """Whether a target returns for another reason than a fault that it shared."""

@@ -13,6 +13,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 from monitor.domain import (
     ALL,
     OF_PROBES,
+    CauseOwner,
     Incident,
     Notice,
     NoticeStatus,
@@ -59,7 +60,11 @@ def group_notice(
     face, over = group.headline, status is NoticeStatus.RESOLVED
     worse = status is NoticeStatus.STILL_FIRING and bool(news)
     new = news if worse else {}
+    alike = group.alike
     facts, finding, recovering = dict(face.facts), face.finding, ""
+    if alike and face.in_breach and finding.cause_owner in (None, CauseOwner.CANNOT_TELL):
+        step = group.inhibitions.shared_step([face, *alike])
+        finding = replace(finding, first_step=step or finding.first_step)
     if face.reopenings:
         facts["Reopened"] = "once" if face.reopenings == 1 else f"{face.reopenings} times"
     if not over and not face.in_breach:
@@ -68,7 +73,6 @@ def group_notice(
     elif not over and finding.first_step and _explains_a_model(group, face):
         step = f"{finding.first_step.rstrip('.')}, {_CHECK_MODEL}"
         finding = replace(finding, first_step=step)
-    alike = group.alike
     for member in group.members:
         if member is not face and member.key not in group.alike_keys:
             facts[_label(member, face)] = _fact(group, member, now)

@@ -229,6 +229,17 @@ def inhibitions(context: WorkerContext) -> Inhibitions:
         )
         return TargetPlace(urlsplit(target.url).hostname or "", frozenset(notified))
 
-    made = Inhibitions({**DEFAULT_RULES, **context.settings.rules}, place_of=place)
+    @cache
+    def targets_on(host: str) -> int:
+        return sum(
+            known is not None and known.host == host
+            for known in map(place, context.settings.targets)
+        )
+
+    made = Inhibitions(
+        {**DEFAULT_RULES, **context.settings.rules},
+        place_of=place,
+        targets_on=targets_on,
+    )
     context.state.inhibitions = context.settings, context.channels, made
     return made

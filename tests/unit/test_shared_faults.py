@@ -4,7 +4,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
-from monitor.domain import Finding, Incident, Notice, NoticeStatus, Outcome, Verdict, VerdictState
+from monitor.domain import (
+    CauseOwner,
+    Finding,
+    Incident,
+    Notice,
+    NoticeStatus,
+    Outcome,
+    Verdict,
+    VerdictState,
+)
 from monitor.incidents.inhibitions import Inhibitions, TargetPlace
 from monitor.incidents.planner import plan
 from monitor.incidents.silences import Mute
@@ -39,7 +48,10 @@ class Story:
     def __init__(self, where: Mapping[str, TargetPlace]) -> None:
         self.now = NOON
         self.incidents: dict[tuple[str, str], Incident] = {}
-        self.inhibitions = Inhibitions(DEFAULT_RULES, place_of=where.get)
+        self.inhibitions = Inhibitions(
+            DEFAULT_RULES, place_of=where.get,
+            targets_on=lambda host: sum(place.host == host for place in where.values()),
+        )  # fmt: skip
         self.quiet: list[Notice] = []
         self.silence: list[Mute] = []
 
@@ -199,6 +211,43 @@ def test_a_later_return_with_the_same_fault_keeps_its_number() -> None:
     story.judge(10 * MINUTE, dict.fromkeys(NAMES[:2], OK))
     (notice,) = story.judge(20 * MINUTE, {"t02": BREACH})
     assert (notice.status, notice.number) == (NoticeStatus.STILL_FIRING, 1)
+
+
+ALL_OF_13, LATE = places(NAMES, "rag.example"), replace(REFUSED, together="do not answer: timeout")
+FIRST_STEPS = {
+    "all of a host": (ALL_OF_13, NAMES, REFUSED,
+        "All 13 targets on rag.example refuse connections: check the host first."),
+    "some of a host": (ALL_OF_13, NAMES[:12], REFUSED,
+        "12 targets on rag.example refuse connections: check the host first."),
+    "all of a host, without an answer": (ALL_OF_13, NAMES, LATE,
+        "All 13 targets on rag.example do not answer (timeout): check the host first."),
+    "a gateway": (ALL_OF_13, NAMES, GATEWAY,
+        "All 13 targets on rag.example do not answer (HTTP 502): check the gateway and the server "
+        "behind it."),
+    "several hosts": (places(["t01"], "a") | places(["t02"], "b"), ["t01", "t02"], REFUSED,
+        "2 targets on 2 hosts refuse connections: check the monitor's own network first."),
+    "one target": (ALL_OF_13, ["t01"], REFUSED,
+        "Check the service itself, then its host's status and the latest deployment."),
+    "a known cause": (ALL_OF_13, NAMES,
+        replace(REFUSED, cause="a deployment", cause_owner=CauseOwner.DEPLOYMENT,
+                first_step="Roll it back."), "Roll it back."),
+}  # fmt: skip
+
+
+@each("name", FIRST_STEPS)
+def test_the_first_step_says_what_the_targets_have_in_common(name: str) -> None:
+    where, failed, finding, step = FIRST_STEPS[name]
+    story = Story(where)
+    (notice,) = story.judge(MINUTE, dict.fromkeys(failed, BREACH), finding=finding)
+    assert f"\nFirst step: {step}\n" in plain_text(notice)
+
+
+def test_the_count_of_the_first_step_is_that_of_the_moment() -> None:
+    story = Story(places(NAMES[:3]))
+    story.judge(MINUTE, dict.fromkeys(NAMES[:3], BREACH))
+    story.judge(10 * MINUTE, {"t01": OK, "t02": BREACH, "t03": BREACH})
+    step = story.quiet[-1].finding.first_step
+    assert step == "2 targets on a refuse connections: check the host first."
 
 
 APART = {
