@@ -275,9 +275,9 @@ async def _judged(
         billers=_billers(settings, day, provider_of),
     )
     total = found.spend.total
-    within = None
-    if not total.at_least:  # how far a lower bound is from the bill is not known
-        within = uncertainty(await reconciled(connection, context), total.usd)
+    billed = await reconciled(connection, context)
+    # How far a lower bound is from the bill is not known.
+    within = None if total.at_least else uncertainty(billed, total.usd)
     return Spend(
         day=starts_at.astimezone(zone).date(),
         starts_at=starts_at,

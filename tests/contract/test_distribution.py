@@ -204,6 +204,7 @@ FLEET_WIDE = {
     "report_queries._SIGNATURE": _COMMAND,
     "rollup_rows._NEW_DAYS": "runs when the time zone of days was changed",
     "rollup_rows._NEW_HOURS": "runs when the time zone of days was changed",
+    "rollup_rows._ROUNDS": _KEEPING,  # not run without rows of an earlier day
     "rollup_rows._TOMORROW": "runs when the time zone of days was changed",
     "rollup_rows._compute": _HOURS,
     "rollup_rows.advance": _HOURS,
