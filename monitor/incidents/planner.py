@@ -137,16 +137,18 @@ class _Draft:
 
     def begin_notifying(self) -> None:
         """Give each open, unreported incident a group: a new one, or one that it joins."""
-        untold = [
+        unreported = [
             i for i in self.incidents.values() if i.in_breach and i.told is not NoticeStatus.FIRING
         ]
-        if not untold:
+        if not unreported:
             return
         search = GroupSearch(
             self.incidents, self.inhibitions, may_notify=self.may_notify, stale=self.stale
         )
         # A number that people know leads its group, also over newer causes.
-        for incident in sorted(untold, key=lambda i: (i.told is None, self.inhibitions.rank(i))):
+        for incident in sorted(
+            unreported, key=lambda i: (i.told is None, self.inhibitions.rank(i))
+        ):
             if not self.may_notify(incident):
                 continue
             group = search.group_of(incident)
